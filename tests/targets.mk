@@ -1,0 +1,66 @@
+# Dependencies, lab, demo, whole-product tests, install.
+
+DEB_PACKAGES := build-essential clang libclang-rt-14-dev clang-format \
+	cppcheck shellcheck pkg-config git \
+	libsofia-sip-ua-dev libsrtp2-dev libssl-dev libbpf-dev bpftool \
+	libcpg-dev libquorum-dev libcmap-dev corosync corosync-qdevice \
+	corosync-qnetd libnl-3-dev libnl-route-3-dev libnftables-dev nftables \
+	libconfuse-dev libjansson-dev libsmartcols-dev uthash-dev \
+	libsystemd-dev libcmocka-dev libpcap-dev linux-libc-dev \
+	python3 python3-pytest sip-tester baresip-core iproute2 iputils-ping \
+	tcpdump tshark ethtool procps util-linux
+
+.PHONY: deps
+deps:
+	@missing=; for p in $(DEB_PACKAGES); do \
+	  dpkg-query -W -f '$${db:Status-Status}\n' $$p 2>/dev/null | \
+	    grep -qx installed || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing:$$missing"; \
+	  apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -q --no-install-recommends $$missing; \
+	fi
+
+.PHONY: lab-up lab-down lab-test demo test lint format bench mutants install
+lab-up: all
+	tests/lab/lab up
+lab-down:
+	tests/lab/lab down
+
+# `deps` first, in a make of its own: what it installs decides the flags.
+demo:
+	$(Q)$(MAKE) --no-print-directory deps
+	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all
+	$(PYTHON) tests/demo/demo.py --build $(B)
+
+test:
+	$(Q)$(MAKE) --no-print-directory deps
+	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all unit-build
+	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) fuzz-build
+	$(PYTHON) tests/run.py --build $(B) all
+
+lint:
+	$(PYTHON) tests/run.py --build $(B) lint
+
+lab-test: all
+	$(PYTHON) tests/run.py --build $(B) lab
+
+bench: all
+	$(PYTHON) tests/bench/bench.py --build $(B)
+
+mutants:
+	$(PYTHON) tests/mutants/run.py
+
+format:
+	git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+
+DESTDIR ?=
+PREFIX ?= /usr
+install: all
+	install -D -m 0755 $(B)/bin/sbcd $(DESTDIR)$(PREFIX)/sbin/sbcd
+	install -D -m 0755 $(B)/bin/sbcctl $(DESTDIR)$(PREFIX)/bin/sbcctl
+	install -d $(DESTDIR)/etc/sbcd
+	install -D -m 0644 conf/systemd/sbcd.service \
+		$(DESTDIR)/lib/systemd/system/sbcd.service
+	install -D -m 0644 conf/sysctl/60-sbcd.conf \
+		$(DESTDIR)/usr/lib/sysctl.d/60-sbcd.conf
