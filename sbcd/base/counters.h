@@ -1,0 +1,66 @@
+/*
+ * counters - what a worker counts, in memory shared with the keeper, which
+ * shows them. One writer a cell (relaxed atomics), any reader. A worker that
+ * dies leaves its numbers behind; its successor goes on counting.
+ *
+ * Layer: base. Written by one process, read by the keeper.
+ */
+#ifndef SBCD_BASE_COUNTERS_H
+#define SBCD_BASE_COUNTERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* name, help */
+#define COUNTERS_SIP(X)                                                        \
+	X(sip_rx_requests, "SIP requests received")                            \
+	X(sip_rx_responses, "SIP responses received")                          \
+	X(sip_rx_malformed, "SIP messages dropped: not parseable")             \
+	X(sip_rx_quarantined, "SIP messages refused: crashed a worker before") \
+	X(sip_rx_unknown_source, "SIP requests from no known session agent")   \
+	X(sip_rx_unknown_dialog, "in-dialog requests answered 481")            \
+	X(sip_rejected, "requests rejected by policy")                         \
+	X(sip_calls_attempted, "INVITEs accepted for routing")                 \
+	X(sip_calls_answered, "calls answered")                                \
+	X(sip_calls_failed, "calls that ended unanswered")                     \
+	X(sip_commit_timeouts, "synchronous puts that hit their deadline")     \
+	X(sip_record_rejected, "records that could not be applied")            \
+	X(sip_conns_refused, "TCP connections over the cap")
+
+#define COUNTERS_MEDIA(X)                                                      \
+	X(media_rx_packets, "RTP and RTCP packets received")                   \
+	X(media_tx_packets, "RTP and RTCP packets sent")                       \
+	X(media_rx_no_flow, "packets to a port without a flow")                \
+	X(media_rx_malformed, "packets too short or not RTP/RTCP")             \
+	X(media_rx_wrong_source, "packets from a source that is not latched")  \
+	X(media_rx_too_long, "packets longer than the MTU")                    \
+	X(media_tx_errors, "packets the kernel did not take")                  \
+	X(media_tx_no_destination, "packets dropped: remote not known yet")    \
+	X(media_forwarded_out, "packets forwarded to the peer in a switchover")\
+	X(media_forwarded_in, "forwarded packets taken from the peer")         \
+	X(media_forward_bad, "forwarded packets refused: key or format")       \
+	X(media_guard_expired, "streams reported silent")                      \
+	X(media_record_rejected, "records that could not be applied")
+
+#define COUNTERS_ENUM(name, help) COUNTER_##name,
+enum counter_id {
+	COUNTERS_SIP(COUNTERS_ENUM) COUNTERS_MEDIA(COUNTERS_ENUM) COUNTER_COUNT
+};
+
+struct counters;
+
+/* Creates the shared page; the fd (memfd) is handed to the worker. */
+int counters_create(struct counters **out, int *fd_out)
+	__attribute__((warn_unused_result));
+/* Maps a page made by counters_create(); the fd may be closed after it. */
+int counters_map(struct counters **out, int fd)
+	__attribute__((warn_unused_result));
+void counters_destroy(struct counters *c);
+
+/* Legal with c == NULL: unit tests run without a page. Thread safe. */
+void counters_add(struct counters *c, enum counter_id id, uint64_t n);
+uint64_t counters_get(const struct counters *c, enum counter_id id);
+const char *counters_name(enum counter_id id);
+const char *counters_help(enum counter_id id);
+
+#endif
