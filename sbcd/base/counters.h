@@ -60,6 +60,18 @@ void counters_destroy(struct counters *c);
 /* Legal with c == NULL: unit tests run without a page. Thread safe. */
 void counters_add(struct counters *c, enum counter_id id, uint64_t n);
 uint64_t counters_get(const struct counters *c, enum counter_id id);
+/*
+ * What the worker is working on right now, written before it starts and
+ * cleared after: when the worker dies the keeper knows the culprit. `what` is
+ * at most COUNTERS_BUSY_SIZE bytes (a record key, or a hash and a source).
+ */
+enum { COUNTERS_BUSY_SIZE = 64 };
+enum counters_busy { BUSY_NOTHING = 0, BUSY_RECORD = 1, BUSY_INPUT = 2 };
+void counters_set_busy(struct counters *c, enum counters_busy kind,
+		       const void *what, size_t size);
+enum counters_busy counters_get_busy(const struct counters *c,
+				     void *what, size_t *size);
+
 const char *counters_name(enum counter_id id);
 const char *counters_help(enum counter_id id);
 

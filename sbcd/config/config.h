@@ -1,0 +1,207 @@
+/*
+ * config - sbcd.conf (one for both nodes, replicated) and node.conf (facts of
+ * one node): parse -> validate -> immutable struct.
+ *
+ * Errors come as "file:line: what, and what would be right"; nothing is half
+ * applied. Names are those SBC administrators know. The table of defaults is
+ * also the reference documentation (config_print_defaults()).
+ *
+ * Layer: config. Any process; immutable after config_parse().
+ */
+#ifndef SBCD_CONFIG_CONFIG_H
+#define SBCD_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "sbcd/base/addr.h"
+
+enum {
+	CONFIG_NAME_SIZE = 64,
+	CONFIG_NIFS_MAX = 16,
+	CONFIG_ADDRS_MAX = 8,
+	CONFIG_REALMS_MAX = 32,
+	CONFIG_SIP_INTERFACES_MAX = 32,
+	CONFIG_AGENTS_MAX = 512,
+	CONFIG_POLICIES_MAX = 512,
+	CONFIG_HA_LINKS_MAX = 2,
+};
+
+enum config_timing { TIMING_FAST, TIMING_RELAXED, TIMING_CUSTOM };
+
+struct config_cluster {
+	char name[CONFIG_NAME_SIZE];
+	char peers[2][CONFIG_NAME_SIZE]; /* node 1, node 2 */
+	enum config_timing timing;
+	/* timing: filled from the profile, or given with timing = custom */
+	uint32_t beat_ms;	/* 10 */
+	uint32_t silence_ms;	/* 100 */
+	uint32_t lease_ms;	/* 200 */
+	uint32_t cold_start_ms; /* 5000 */
+	char witness[CONFIG_NAME_SIZE]; /* "" = none */
+	uint16_t beat_port;	/* 5406 */
+	uint16_t forward_port;	/* 5407 */
+};
+
+enum config_vmac_mode {
+	VMAC_AUTO,
+	VMAC_SET_MAC,
+	VMAC_MACVLAN,
+	VMAC_IP_ONLY
+};
+
+struct config_nif { /* network-interface */
+	char name[CONFIG_NAME_SIZE];
+	int line;
+	char nic[16];
+	enum config_vmac_mode vmac_mode; /* auto behaves as set-mac for now */
+	uint8_t virtual_mac[6];	 /* "auto": 02:5b:c0:00:<cluster>:<index> */
+	struct addr addrs[CONFIG_ADDRS_MAX]; /* port unused */
+	uint8_t prefixes[CONFIG_ADDRS_MAX];
+	size_t addrs_len;
+	struct addr gateways[CONFIG_ADDRS_MAX];
+	size_t gateways_len;
+};
+
+struct config_realm {
+	char name[CONFIG_NAME_SIZE];
+	int line;
+	const struct config_nif *nif;
+	uint16_t port_first, port_last; /* steering-pool, inclusive */
+	bool symmetric_latching;	/* default true */
+	uint32_t guard_initial_ms;	/* 300000? see defaults */
+	uint32_t guard_subsequent_ms;
+	uint8_t dscp_media, dscp_sip;
+};
+
+struct config_sip_port {
+	uint8_t transport; /* enum rec_transport values 1 udp 2 tcp 3 tls */
+	uint16_t port;
+	int line;
+};
+
+struct config_sip_interface {
+	char name[CONFIG_NAME_SIZE];
+	int line;
+	const struct config_realm *realm;
+	struct config_sip_port ports[6];
+	size_t ports_len;
+	uint32_t tcp_connections_max;
+	uint32_t tcp_idle_ms;
+};
+
+struct config_agent { /* session-agent */
+	char name[CONFIG_NAME_SIZE];
+	int line;
+	const struct config_realm *realm;
+	char host[256];	     /* goes into the R-URI and To */
+	struct addr address; /* host when numeric, else `address`; with port */
+	uint8_t transport;
+	uint32_t ping_interval_s; /* 0 = no OPTIONS ping */
+	uint32_t max_sessions;	  /* 0 = unlimited */
+};
+
+struct config_policy { /* local-policy */
+	int line;
+	const struct config_realm *from_realm;
+	char from[256], to[256]; /* user part patterns: "*", "123*" … */
+	const struct config_agent *next_hop;
+};
+
+struct config_sip_options { /* sip-config */
+	uint32_t max_forwards_min;
+	uint32_t ring_timeout_ms; /* timer C */
+	uint32_t max_call_ms;	  /* 0 = none */
+	uint32_t max_calls;
+};
+
+struct config_media_options { /* media-manager */
+	uint32_t threads; /* 0 = one a core, at most 4 */
+};
+
+struct config {
+	uint64_t digest; /* of the text */
+	struct config_cluster cluster;
+	struct config_nif nifs[CONFIG_NIFS_MAX];
+	size_t nifs_len;
+	struct config_realm realms[CONFIG_REALMS_MAX];
+	size_t realms_len;
+	struct config_sip_interface sip_interfaces[CONFIG_SIP_INTERFACES_MAX];
+	size_t sip_interfaces_len;
+	struct config_agent *agents; /* agents_len elements */
+	size_t agents_len;
+	struct config_policy *policies;
+	size_t policies_len;
+	struct config_sip_options sip;
+	struct config_media_options media;
+};
+
+struct config_node { /* node.conf */
+	char name[CONFIG_NAME_SIZE];
+	uint8_t id; /* 1 or 2; equals corosync's nodeid */
+	char run_dir[108], state_dir[256];
+	char user[32]; /* workers' user, default "sbcd"; falls back to nobody */
+	struct addr ha_addrs[CONFIG_HA_LINKS_MAX];
+	struct addr ha_peers[CONFIG_HA_LINKS_MAX];
+	size_t ha_len;
+	char cluster_key_file[256];
+	int log_level;
+	/* nic names that differ on this node: network-interface -> nic */
+	struct {
+		char nif[CONFIG_NAME_SIZE];
+		char nic[16];
+	} nics[CONFIG_NIFS_MAX];
+	size_t nics_len;
+};
+
+/* Collected messages, one a line, "file:line: …". */
+struct config_errors {
+	char text[8192];
+	size_t len;
+	unsigned count;
+};
+
+/* `file` is only used in messages. -EINVAL with at least one error. */
+int config_parse(struct config **out, const char *text, const char *file,
+		 struct config_errors *errors)
+	__attribute__((warn_unused_result));
+void config_destroy(struct config *c);
+int config_node_parse(struct config_node *out, const char *text,
+		      const char *file, struct config_errors *errors)
+	__attribute__((warn_unused_result));
+/* Whole file, at most 128 KB, NUL terminated; caller frees. */
+int config_read_file(const char *path, char **text_out)
+	__attribute__((warn_unused_result));
+/* Cross checks of both: nic names, addresses. */
+int config_check(const struct config *c, const struct config_node *n,
+		 struct config_errors *errors)
+	__attribute__((warn_unused_result));
+void config_print_defaults(FILE *out);
+
+/* Look-ups; NULL when absent. */
+const struct config_nif *config_nif_find(const struct config *c,
+					 const char *name);
+const struct config_realm *config_realm_find(const struct config *c,
+					     const char *name);
+const struct config_sip_interface *
+config_sip_interface_find(const struct config *c, const char *name);
+const struct config_agent *config_agent_find(const struct config *c,
+					     const char *name);
+/* The SIP interface of a realm; the agent a source address belongs to (IP
+ * and realm; port ignored); the route for a call. */
+const struct config_sip_interface *
+config_sip_interface_of_realm(const struct config *c,
+			      const struct config_realm *r);
+const struct config_agent *config_agent_by_address(const struct config *c,
+						   const struct config_realm *r,
+						   const struct addr *a);
+const struct config_policy *config_route(const struct config *c,
+					 const struct config_realm *from,
+					 const char *from_user,
+					 const char *to_user);
+/* First address of the interface in `family`, NULL when none. */
+const struct addr *config_nif_address(const struct config_nif *n,
+				      uint8_t family);
+
+#endif

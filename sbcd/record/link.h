@@ -1,0 +1,157 @@
+/*
+ * link - the seqpacket socket between the keeper and a worker: its messages
+ * (both sides) and the worker's side of the conversation.
+ *
+ *   keeper -> worker                     worker -> keeper
+ *   CONFIG(text fd)                      HELLO(proc, version)
+ *   FDS(purpose, …)                      PUT(key, value, sync?, token)
+ *   RECORD(key, version, value, seq)     DELETE(key, sync?, token)
+ *   REPLAY_END(seq)                      APPLIED(seq)          <- the credit
+ *   ACTIVATE(epoch)                      ACTIVATED(epoch)
+ *   COMMITTED(token, timed_out)          QUIESCED
+ *   QUIESCE, FORWARD                     REPLY(token, json)
+ *   QUERY(token, json)                   POISON(hash, source)
+ *
+ * The keeper never has more than LINK_WINDOW records unacknowledged at a
+ * worker (credit-paced replay); the worker acks every LINK_ACK_EVERY and when
+ * it has nothing left to read. Nothing blocks: a full socket leaves the
+ * message queued.
+ *
+ * Layer: record. Worker side: SIP worker's su_root thread, media worker's
+ * control thread. Keeper side: main thread.
+ */
+#ifndef SBCD_RECORD_LINK_H
+#define SBCD_RECORD_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "hasync/key.h"
+
+enum link_type {
+	/* keeper -> worker */
+	LINK_CONFIG = 1,     /* fd: memfd with the text; value: node conf text */
+	LINK_FDS = 2,	     /* fds + JSON text that says what they are */
+	LINK_RECORD = 3,     /* token = seq, LINK_F_DELETED */
+	LINK_REPLAY_END = 4, /* token = seq */
+	LINK_ACTIVATE = 5,   /* token = epoch */
+	LINK_COMMITTED = 6,  /* token, LINK_F_TIMED_OUT */
+	LINK_QUIESCE = 7,
+	LINK_FORWARD = 8, /* media: send what arrives to the peer */
+	LINK_QUERY = 9,	  /* token, value = JSON request */
+	LINK_QUARANTINE = 10, /* value = hash: refuse this input for a while */
+	/* worker -> keeper */
+	LINK_HELLO = 32,
+	LINK_PUT = 33,	  /* token, LINK_F_SYNC */
+	LINK_DELETE = 34, /* token, LINK_F_SYNC */
+	LINK_APPLIED = 35,   /* token = seq, cumulative */
+	LINK_ACTIVATED = 36, /* token = epoch */
+	LINK_QUIESCED = 37,
+	LINK_REPLY = 38, /* token, value = JSON */
+};
+
+enum {
+	LINK_F_SYNC = 1 << 0,
+	LINK_F_DELETED = 1 << 1,
+	LINK_F_TIMED_OUT = 1 << 2,
+};
+
+enum {
+	LINK_WINDOW = 512,
+	LINK_ACK_EVERY = 64,
+	LINK_FDS_MAX = 64,
+	LINK_MESSAGE_MAX_BYTES = 176 * 1024,
+	LINK_SOCKET_BUFFER_BYTES = 4 * 1024 * 1024,
+};
+
+struct link_message {
+	uint8_t type; /* enum link_type */
+	uint8_t flags;
+	uint64_t token;
+	struct ha_key key;
+	struct ha_version version;
+	const void *value;
+	size_t size;
+	int fds[LINK_FDS_MAX]; /* receiver owns them */
+	size_t fds_len;
+};
+
+/* ---- one end, either side ------------------------------------------------- */
+struct link;
+
+/* Owns `fd` (non-blocking seqpacket). */
+int link_create(struct link **out, int fd) __attribute__((warn_unused_result));
+void link_destroy(struct link *l);
+/* A connected pair with large buffers, close-on-exec on both. */
+int link_socketpair(int fds[2]) __attribute__((warn_unused_result));
+int link_fd(const struct link *l);
+/*
+ * Queues and tries to send. fds are duplicated by the kernel, still the
+ * caller's. The queue is bounded (bytes): -ENOBUFS when over, for RECORD and
+ * PUT only the caller's pacing keeps it away from that. A queued PUT or
+ * RECORD of the same key without tokens outstanding is replaced (coalesced).
+ */
+int link_send(struct link *l, const struct link_message *m)
+	__attribute__((warn_unused_result));
+/* True while something waits for EPOLLOUT; then call link_flush() on it. */
+bool link_pending(const struct link *l);
+size_t link_queued_bytes(const struct link *l);
+int link_flush(struct link *l) __attribute__((warn_unused_result));
+/* 1 message (valid until the next call), 0 nothing now, -EPIPE the other end
+ * is gone, -EBADMSG malformed (skip and count). */
+int link_receive(struct link *l, struct link_message *m)
+	__attribute__((warn_unused_result));
+
+/* ---- the worker's side ------------------------------------------------------ */
+struct worker_link;
+
+struct worker_link_ops {
+	/* Called once before anything else; text is NUL terminated. Returning
+	 * an error ends the worker. */
+	int (*config)(void *ctx, const char *text, const char *node_text);
+	/* fds now belong to the worker. `what` is JSON (see netglue.h). */
+	int (*fds)(void *ctx, const char *what, const int *fds, size_t len);
+	/* value NULL: deleted. A record that cannot be applied is counted by
+	 * the callee and skipped. */
+	void (*record)(void *ctx, const struct ha_key *key,
+		       const struct ha_version *version, const void *value,
+		       size_t size);
+	void (*replay_end)(void *ctx);
+	/* Idempotent: sent again after each replay. */
+	void (*activate)(void *ctx, uint64_t epoch);
+	void (*committed)(void *ctx, uint64_t token, bool timed_out);
+	/* Stop taking input, put everything, then worker_link_quiesced(). */
+	void (*quiesce)(void *ctx);
+	void (*forward)(void *ctx);
+	/* Answer with worker_link_reply(token, json). */
+	void (*query)(void *ctx, uint64_t token, const char *json);
+	void (*quarantine)(void *ctx, const void *hash, size_t size);
+	/* The keeper is gone: exit now. */
+	void (*gone)(void *ctx);
+};
+
+/* `fd` is the inherited socket (always number LINK_WORKER_FD). Sends HELLO. */
+enum { LINK_WORKER_FD = 3, LINK_COUNTERS_FD = 4 };
+int worker_link_create(struct worker_link **out, int fd, const char *proc,
+		       const struct worker_link_ops *ops, void *ctx)
+	__attribute__((warn_unused_result));
+void worker_link_destroy(struct worker_link *w);
+int worker_link_fd(const struct worker_link *w);
+bool worker_link_wants_write(const struct worker_link *w);
+/* Reads and dispatches at most `budget` messages; flushes; sends credits. */
+void worker_link_dispatch(struct worker_link *w, unsigned budget);
+
+/* token 0: nobody waits. sync with token != 0: committed() follows. */
+int worker_link_put(struct worker_link *w, const struct ha_key *key,
+		    const void *value, size_t size, bool sync, uint64_t token)
+	__attribute__((warn_unused_result));
+int worker_link_delete(struct worker_link *w, const struct ha_key *key,
+		       bool sync, uint64_t token)
+	__attribute__((warn_unused_result));
+int worker_link_activated(struct worker_link *w, uint64_t epoch)
+	__attribute__((warn_unused_result));
+int worker_link_quiesced(struct worker_link *w)
+	__attribute__((warn_unused_result));
+int worker_link_reply(struct worker_link *w, uint64_t token, const char *json)
+	__attribute__((warn_unused_result));
+#endif
