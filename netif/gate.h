@@ -1,0 +1,111 @@
+/*
+ * Egress gate: what leaves a service NIC, leaves while a lease runs.
+ *
+ * nftables table "netdev sbcd" with one egress base chain per NIC. Closed, it
+ * drops every frame the NIC would send: ARP, kernel RST and ICMP, raw
+ * sockets, AF_PACKET with and without PACKET_QDISC_BYPASS. (AF_XDP transmit
+ * goes past it: never use it without an equal gate.)
+ *
+ * Guarantees:
+ * - Closed from the moment create() makes it; leftovers of a previous run are
+ *   replaced in the same transaction, there is no open moment between.
+ * - The lease is a set element with a timeout: it runs out in the kernel,
+ *   whatever happens to this process.
+ * - Renew extends a running lease only. Once it ran out or the gate was
+ *   closed, renew fails with -ENOENT and the gate stays closed until open();
+ *   so a renewing thread can not undo another thread's close.
+ *
+ * Layer: netif (library). Process: keeper; guard for netif_gate_shut_all().
+ * Thread: netif_gate_renew() may run in a thread of its own, concurrently
+ * with everything else but destroy; all other functions in one thread.
+ */
+#ifndef NETIF_GATE_H
+#define NETIF_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "netif/addr.h"
+
+struct netif_gate;
+
+#define NETIF_GATE_TABLE "sbcd"
+
+struct netif_gate_nic {
+	const char *nic;
+	/*
+	 * While the gate is closed no exemption lets a frame with this source
+	 * out (it would move the switch's entry away from the active node).
+	 * All zero: no such check.
+	 */
+	uint8_t vmac[NETIF_MAC_LEN];
+};
+
+/* What may leave while the gate is closed; nothing by default. */
+enum netif_gate_exemption {
+	NETIF_GATE_EXEMPT_PREFLIGHT = 0x88b5, /* ethertype of probe frames */
+	NETIF_GATE_EXEMPT_BEAT = 0x88b6, /* ethertype of heartbeats */
+	/* ARP requests from 0.0.0.0 and neighbour solicitations from :: */
+	NETIF_GATE_EXEMPT_GATEWAY_PROBE = 1,
+};
+
+struct netif_gate_stats {
+	uint64_t passed_packets, passed_bytes; /* while open */
+	uint64_t dropped_packets, dropped_bytes;
+	uint64_t quieted_packets; /* RST/unreachable kept in by quiet */
+};
+
+/*
+ * Makes the table, gate closed, for nics_len NICs (1..32). -ENODEV when one
+ * is missing, -EOPNOTSUPP without kernel support, -ENOMEM.
+ */
+int netif_gate_create(struct netif_gate **out,
+		      const struct netif_gate_nic *nics, size_t nics_len)
+	__attribute__((warn_unused_result));
+
+/* Removes the table: from then on nothing is filtered. NULL is legal. */
+void netif_gate_destroy(struct netif_gate *g);
+
+/* Frees the handle and leaves the table as it is. NULL is legal. */
+void netif_gate_detach(struct netif_gate *g);
+
+/* Opens all NICs for lease_ms; 0 = without end. Also restarts the lease. */
+int netif_gate_open(struct netif_gate *g, unsigned lease_ms)
+	__attribute__((warn_unused_result));
+
+/* Restarts a running lease; -ENOENT when it is not running (see above). */
+int netif_gate_renew(struct netif_gate *g, unsigned lease_ms)
+	__attribute__((warn_unused_result));
+
+/* Closes now. Idempotent. */
+int netif_gate_close(struct netif_gate *g) __attribute__((warn_unused_result));
+
+/* 1 open, 0 closed (all NICs alike), -errno unread. */
+int netif_gate_is_open(struct netif_gate *g);
+
+/*
+ * A worker is away: keep kernel TCP RST and ICMP/ICMPv6 destination
+ * unreachable in, although the gate is open. Survives open and close.
+ */
+int netif_gate_quiet(struct netif_gate *g, bool on)
+	__attribute__((warn_unused_result));
+
+/* Lets a kind of frame out while the gate is closed, or no longer. */
+int netif_gate_exempt(struct netif_gate *g, enum netif_gate_exemption what,
+		      bool on) __attribute__((warn_unused_result));
+
+/* Sums over all NICs since create. */
+int netif_gate_stats_get(struct netif_gate *g, struct netif_gate_stats *out)
+	__attribute__((warn_unused_result));
+
+/*
+ * For a process that has no handle (guard): closes whatever gate there is in
+ * this network namespace. 0 also when there is none.
+ */
+int netif_gate_shut_all(void) __attribute__((warn_unused_result));
+
+/* Removes a gate somebody left: for uninstallation and tests. */
+int netif_gate_remove_all(void);
+
+#endif
