@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Runs the stages of `make test` and counts their tests.
+
+usage: run.py --build DIR STAGE...    stages: lint unit asan fuzz lab all
+
+Every stage prints what it ran; output of what failed is shown in full. The
+last line is always "N passed, N failed"; the exit code is 1 when a test
+failed or when a stage ran nothing.
+"""
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+STAGES = ["lint", "unit", "asan", "fuzz", "lab"]
+
+
+class Totals:
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self.bad = []
+
+    def add(self, name, passed, failed):
+        self.passed += passed
+        self.failed += failed
+        if failed:
+            self.bad.append(f"{name} ({failed})")
+
+
+def run(cmd, timeout, env=None):
+    """(exit code, output); a time-out is exit code 124."""
+    try:
+        p = subprocess.run(cmd, cwd=TOP, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, timeout=timeout, env=env)
+        return p.returncode, p.stdout.decode(errors="replace")
+    except subprocess.TimeoutExpired as e:
+        out = (e.stdout or b"").decode(errors="replace")
+        return 124, out + f"\ntimed out after {timeout} s\n"
+
+
+def show(name, ok, seconds, note=""):
+    print(f"  {'ok  ' if ok else 'FAIL'} {name} ({seconds:.1f} s) {note}",
+          flush=True)
+
+
+def stage_lint(args, totals):
+    for path in sorted(glob.glob(f"{TOP}/tests/lint/*.sh")):
+        t = time.monotonic()
+        rc, out = run(["bash", path], 300)
+        name = os.path.basename(path)
+        show(name, rc == 0, time.monotonic() - t)
+        if rc:
+            print(out)
+        totals.add("lint/" + name, int(rc == 0), int(rc != 0))
+
+
+def cmocka(binary, name, totals, env=None):
+    t = time.monotonic()
+    rc, out = run([binary], 300, env)
+    passed = sum(int(n) for n in
+                 re.findall(r"\[  PASSED  \] (\d+) test", out))
+    failed = sum(int(n) for n in
+                 re.findall(r"\[  FAILED  \] [^\n]*?(\d+) test\(s\)", out))
+    if rc and not failed:
+        failed = 1
+    if not rc and not passed:
+        failed = 1
+        out += "\nran no test\n"
+    show(name, not failed, time.monotonic() - t, f"{passed} tests")
+    if failed:
+        print(out)
+    totals.add(name, passed, failed)
+
+
+def unit_sources():
+    return sorted(glob.glob(f"{TOP}/tests/unit/*/test_*.c"))
+
+
+def run_unit(build, label, totals, env=None):
+    for src in unit_sources():
+        rel = os.path.relpath(src, f"{TOP}/tests")[:-2]
+        cmocka(f"{TOP}/{build}/{rel}", f"{label}{rel}", totals, env)
+
+
+def stage_unit(args, totals):
+    run_unit(args.build, "", totals)
+
+
+def stage_asan(args, totals):
+    rc, out = run(["make", "--no-print-directory", "-j2", "SAN=asan",
+                   "unit-build"], 1200)
+    if rc:
+        print(out)
+        totals.add("asan build", 0, 1)
+        return
+    env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1",
+               UBSAN_OPTIONS="print_stacktrace=1")
+    run_unit("build-asan", "asan ", totals, env)
+
+
+def stage_fuzz(args, totals):
+    for src in sorted(glob.glob(f"{TOP}/tests/fuzz/fuzz_*.c")):
+        name = os.path.basename(src)[:-2]
+        corpus = f"{TOP}/tests/fuzz/corpus/{name}"
+        work = f"{TOP}/build-fuzz/corpus/{name}"
+        os.makedirs(work, exist_ok=True)
+        t = time.monotonic()
+        rc, out = run([f"{TOP}/build-fuzz/fuzz/{name}",
+                       f"-max_total_time={args.seconds}", "-timeout=5",
+                       "-rss_limit_mb=2048", "-verbosity=0",
+                       f"-artifact_prefix={TOP}/build-fuzz/{name}-",
+                       work] + ([corpus] if os.path.isdir(corpus) else []),
+                      args.seconds + 120)
+        show(name, rc == 0, time.monotonic() - t)
+        if rc:
+            print(out[-8000:])
+        totals.add(name, int(rc == 0), int(rc != 0))
+
+
+def stage_lab(args, totals):
+    report = f"{TOP}/{args.build}/lab.xml"
+    if os.path.exists(report):
+        os.unlink(report)
+    cmd = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+           "--tb=short", "-x" if args.first else "-ra",
+           f"--junitxml={report}", "tests/lab"]
+    env = dict(os.environ, SBC_BUILD=f"{TOP}/{args.build}")
+    p = subprocess.Popen(cmd, cwd=TOP, env=env)
+    try:
+        rc = p.wait(timeout=args.lab_timeout)
+    except subprocess.TimeoutExpired:
+        p.kill()
+        p.wait()
+        rc = 124
+    passed = failed = 0
+    if os.path.exists(report):
+        for suite in ET.parse(report).getroot().iter("testsuite"):
+            bad = int(suite.get("failures")) + int(suite.get("errors"))
+            failed += bad
+            passed += (int(suite.get("tests")) - bad -
+                       int(suite.get("skipped")))
+    if rc and not failed:
+        failed = 1
+    if not passed and not failed:
+        failed = 1
+    totals.add("lab", passed, failed)
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--build", default="build")
+    ap.add_argument("--seconds", type=int, default=10,
+                    help="seconds for each fuzz target")
+    ap.add_argument("--lab-timeout", type=int, default=2400)
+    ap.add_argument("--first", action="store_true",
+                    help="stop the lab stage at the first failure")
+    ap.add_argument("stages", nargs="+", choices=STAGES + ["all"])
+    args = ap.parse_args()
+    stages = STAGES if "all" in args.stages else args.stages
+    totals = Totals()
+    for stage in stages:
+        print(f"== {stage}", flush=True)
+        t = time.monotonic()
+        before = totals.passed + totals.failed
+        globals()["stage_" + stage](args, totals)
+        if totals.passed + totals.failed == before:
+            print(f"  stage {stage} ran no test")
+            totals.add(stage, 0, 1)
+        print(f"== {stage}: {time.monotonic() - t:.0f} s", flush=True)
+    for name in totals.bad:
+        print(f"failed: {name}")
+    print(f"{totals.passed} passed, {totals.failed} failed", flush=True)
+    return 1 if totals.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
