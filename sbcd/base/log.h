@@ -14,7 +14,8 @@
 #include <stdint.h>
 #include <syslog.h>
 
-/* Names are copied. `level` is the least urgent priority that is printed. */
+/* Before the first thread. Names are copied; SIGPIPE is ignored from here on
+ * unless it has a handler. `level` is the least urgent priority that is printed. */
 void log_init(const char *node, const char *proc, int level);
 
 void log_msg(int priority, const char *fmt, ...)
