@@ -40,7 +40,10 @@
 	X(media_forwarded_in, "forwarded packets taken from the peer")         \
 	X(media_forward_bad, "forwarded packets refused: key or format")       \
 	X(media_guard_expired, "streams reported silent")                      \
-	X(media_record_rejected, "records that could not be applied")
+	X(media_record_rejected, "records that could not be applied")          \
+	X(media_rx_held, "packets not relayed: the direction forbids it")      \
+	X(media_rx_stale, "packets too old when a worker took over")           \
+	X(media_latched, "sources learned")
 
 #define COUNTERS_ENUM(name, help) COUNTER_##name,
 enum counter_id {

@@ -11,6 +11,7 @@
  *   COMMITTED(token, timed_out)          QUIESCED
  *   QUIESCE, FORWARD                     REPLY(token, json)
  *   QUERY(token, json)                   POISON(hash, source)
+ *                                        FORWARDING
  *
  * The keeper never has more than LINK_WINDOW records unacknowledged at a
  * worker (credit-paced replay); the worker acks every LINK_ACK_EVERY and when
@@ -37,7 +38,8 @@ enum link_type {
 	LINK_ACTIVATE = 5,   /* token = epoch */
 	LINK_COMMITTED = 6,  /* token, LINK_F_TIMED_OUT */
 	LINK_QUIESCE = 7,
-	LINK_FORWARD = 8, /* media: send what arrives to the peer */
+	LINK_FORWARD = 8, /* media: send what arrives to the peer; shut the
+			   * gate after LINK_FORWARDING; ACTIVATE ends it */
 	LINK_QUERY = 9,	  /* token, value = JSON request */
 	LINK_QUARANTINE = 10, /* value = hash: refuse this input for a while */
 	/* worker -> keeper */
@@ -48,6 +50,7 @@ enum link_type {
 	LINK_ACTIVATED = 36, /* token = epoch */
 	LINK_QUIESCED = 37,
 	LINK_REPLY = 38, /* token, value = JSON */
+	LINK_FORWARDING = 39, /* nothing leaves the service NICs any more */
 };
 
 enum {
@@ -122,6 +125,7 @@ struct worker_link_ops {
 	void (*committed)(void *ctx, uint64_t token, bool timed_out);
 	/* Stop taking input, put everything, then worker_link_quiesced(). */
 	void (*quiesce)(void *ctx);
+	/* Then worker_link_forwarding(). */
 	void (*forward)(void *ctx);
 	/* Answer with worker_link_reply(token, json). */
 	void (*query)(void *ctx, uint64_t token, const char *json);
@@ -151,6 +155,8 @@ int worker_link_delete(struct worker_link *w, const struct ha_key *key,
 int worker_link_activated(struct worker_link *w, uint64_t epoch)
 	__attribute__((warn_unused_result));
 int worker_link_quiesced(struct worker_link *w)
+	__attribute__((warn_unused_result));
+int worker_link_forwarding(struct worker_link *w)
 	__attribute__((warn_unused_result));
 int worker_link_reply(struct worker_link *w, uint64_t token, const char *json)
 	__attribute__((warn_unused_result));
