@@ -451,9 +451,7 @@ class Lab:
                     del self.state["pids"][key]
                 self.state["off"].remove(node)
                 self._make_host(node)
-                self.state["cuts"] = [c for c in self.state["cuts"]
-                                      if c != f"{node}:power"]
-                self._apply_cuts()
+                self._carrier_all()
             if what in (None, "corosync"):
                 self._start_corosync(node)
             if what in (None, "keeper") and self.has_daemon():
@@ -502,16 +500,22 @@ class Lab:
     def _kill_power(self, node):
         """All links silent in one transaction, then nobody survives.
 
-        The switch ports stay up and learned addresses stay where they
-        were: a physical switch does not notice a VM's death either.
+        The drop sits in the node's own namespace, on every way in and out:
+        the switch sees no frame more, not even the resets a dying process
+        leaves, and what it has learned stays learned, as with a real VM.
         """
+        rules = "".join(
+            f" chain {nic}_{way} {{ type filter hook {hook} device "
+            f'"{nic}" priority -500; policy drop; }}\n'
+            for nic in HOSTS[node]["ports"]
+            for way, hook in (("in", "ingress"), ("out", "egress")))
         with self.locked():
             if node in self.state["off"]:
                 raise LabError(f"{node} has no power already")
-            self.state["cuts"].append(f"{node}:power")
             self.state["off"].append(node)
             before = time.monotonic_ns()
-            self._apply_cuts()
+            run(["nsenter", f"--net=/run/netns/{node}", "nft", "-f", "-"],
+                stdin=f"table netdev labpower {{\n{rules}}}\n")
             silent = time.monotonic_ns()
             self._kill_all(node, holder_too=True)
             self.state["holders"].pop(node, None)
@@ -526,8 +530,6 @@ class Lab:
         if host not in HOSTS:
             raise LabError(f"no such node: {host}")
         nics = list(HOSTS[host]["ports"])
-        if nic == "power":
-            return host, nics, "both"
         if nic and nic not in nics:
             raise LabError(f"{host} has no interface {nic}")
         if kind and not re.fullmatch(r"in|out|carrier|loss=\d{1,3}", kind):
@@ -566,6 +568,11 @@ class Lab:
             ip_batch([f"link set {port_name(host, n)} "
                       f"{'up' if up else 'down'}" for n in nics], SWITCH)
 
+    def _carrier_all(self):
+        """A fresh port gets the carrier cuts that hold for it."""
+        for what in self.state["cuts"]:
+            self._carrier(what, up=False)
+
     def cut(self, what):
         self._need_up()
         self._parse_cut(what)
@@ -583,8 +590,7 @@ class Lab:
         self._need_up()
         with self.locked():
             gone = [c for c in self.state["cuts"]
-                    if not c.endswith(":power") and
-                    (what in ("all", c) or c.startswith(what + ":"))]
+                    if what in ("all", c) or c.startswith(what + ":")]
             if not gone and what != "all":
                 raise LabError(f"{what} is not cut")
             self.state["cuts"] = [c for c in self.state["cuts"]
