@@ -14,8 +14,8 @@
  *                                        FORWARDING
  *
  * The keeper never has more than LINK_WINDOW records unacknowledged at a
- * worker (credit-paced replay); the worker acks every LINK_ACK_EVERY and when
- * it has nothing left to read. Nothing blocks: a full socket leaves the
+ * worker (credit-paced replay); the worker acks every LINK_ACK_EVERY and at
+ * the end of each dispatch. Nothing blocks: a full socket leaves the
  * message queued.
  *
  * Layer: record. Worker side: SIP worker's su_root thread, media worker's
@@ -43,7 +43,7 @@ enum link_type {
 	LINK_QUERY = 9,	  /* token, value = JSON request */
 	LINK_QUARANTINE = 10, /* value = hash: refuse this input for a while */
 	/* worker -> keeper */
-	LINK_HELLO = 32,
+	LINK_HELLO = 32,  /* value = "proc version" */
 	LINK_PUT = 33,	  /* token, LINK_F_SYNC */
 	LINK_DELETE = 34, /* token, LINK_F_SYNC */
 	LINK_APPLIED = 35,   /* token = seq, cumulative */
@@ -65,6 +65,7 @@ enum {
 	LINK_FDS_MAX = 64,
 	LINK_MESSAGE_MAX_BYTES = 176 * 1024,
 	LINK_SOCKET_BUFFER_BYTES = 4 * 1024 * 1024,
+	LINK_QUEUE_MAX_BYTES = 64 * 1024 * 1024,
 };
 
 struct link_message {
@@ -73,11 +74,14 @@ struct link_message {
 	uint64_t token;
 	struct ha_key key;
 	struct ha_version version;
-	const void *value;
+	const void *value; /* received: a NUL follows the last byte */
 	size_t size;
 	int fds[LINK_FDS_MAX]; /* receiver owns them */
 	size_t fds_len;
 };
+
+/* Closes what came with a message nobody wanted fds in. */
+void link_message_close_fds(struct link_message *m);
 
 /* ---- one end, either side ------------------------------------------------- */
 struct link;
@@ -88,6 +92,9 @@ void link_destroy(struct link *l);
 /* A connected pair with large buffers, close-on-exec on both. */
 int link_socketpair(int fds[2]) __attribute__((warn_unused_result));
 int link_fd(const struct link *l);
+/* From now on a message that carries fds is malformed: the keeper takes none
+ * from a worker. */
+void link_refuse_fds(struct link *l);
 /*
  * Queues and tries to send. fds are duplicated by the kernel, still the
  * caller's. The queue is bounded (bytes): -ENOBUFS when over, for RECORD and
@@ -101,7 +108,7 @@ bool link_pending(const struct link *l);
 size_t link_queued_bytes(const struct link *l);
 int link_flush(struct link *l) __attribute__((warn_unused_result));
 /* 1 message (valid until the next call), 0 nothing now, -EPIPE the other end
- * is gone, -EBADMSG malformed (skip and count). */
+ * is gone, -EBADMSG malformed (dropped, its fds closed: count and go on). */
 int link_receive(struct link *l, struct link_message *m)
 	__attribute__((warn_unused_result));
 

@@ -1,0 +1,172 @@
+#include "sbcd/record/fields.h"
+
+/*
+ * Tags are append-only and never used for a second meaning; members stand in
+ * the order of their struct (the decoder's zeroing relies on it for byte
+ * members, a test checks it for all).
+ */
+#define MEMBER_SIZE(rec, member) sizeof(((struct rec *)0)->member)
+#define FIELD(number, form, rec, member)                                       \
+	{                                                                      \
+		.tag = number, .type = form, .name = #member,                  \
+		.offset = offsetof(struct rec, member),                        \
+		.size = MEMBER_SIZE(rec, member)                               \
+	}
+#define ARRAY(number, rec, member, table)                                      \
+	{                                                                      \
+		.tag = number, .type = RT_ARRAY, .name = #member,              \
+		.offset = offsetof(struct rec, member),                        \
+		.size = MEMBER_SIZE(rec, member[0]),                           \
+		.max = MEMBER_SIZE(rec, member) / MEMBER_SIZE(rec, member[0]), \
+		.len_offset = offsetof(struct rec, member##_len),              \
+		.fields = table                                                \
+	}
+#define END                                                                    \
+	{                                                                      \
+		.tag = 0                                                       \
+	}
+
+static const struct record_field call_leg_fields[] = {
+	FIELD(1, RT_U16, rec_call_leg, leg),
+	FIELD(2, RT_U8, rec_call_leg, role),
+	FIELD(3, RT_STR, rec_call_leg, sip_interface),
+	FIELD(4, RT_STR, rec_call_leg, agent),
+	END,
+};
+
+static const struct record_field call_fields[] = {
+	FIELD(1, RT_U8, rec_call, state),
+	FIELD(2, RT_U64, rec_call, created_ms),
+	FIELD(3, RT_U64, rec_call, ringing_ms),
+	FIELD(4, RT_U64, rec_call, answered_ms),
+	FIELD(5, RT_U64, rec_call, ending_ms),
+	FIELD(6, RT_U64, rec_call, max_duration_deadline_ms),
+	FIELD(7, RT_U16, rec_call, next_txn),
+	FIELD(8, RT_U16, rec_call, end_cause),
+	FIELD(9, RT_U8, rec_call, ended_by_leg),
+	FIELD(10, RT_STR, rec_call, from_uri),
+	FIELD(11, RT_STR, rec_call, to_uri),
+	FIELD(12, RT_STR, rec_call, end_text),
+	ARRAY(13, rec_call, legs, call_leg_fields),
+	END,
+};
+
+static const struct record_field dialog_fields[] = {
+	FIELD(1, RT_U8, rec_dialog, state),
+	FIELD(2, RT_U8, rec_dialog, transport),
+	FIELD(3, RT_STR, rec_dialog, sip_interface),
+	FIELD(4, RT_STR, rec_dialog, call_id),
+	FIELD(5, RT_STR, rec_dialog, local_uri),
+	FIELD(6, RT_STR, rec_dialog, remote_uri),
+	FIELD(7, RT_STR, rec_dialog, local_tag),
+	FIELD(8, RT_STR, rec_dialog, remote_tag),
+	FIELD(9, RT_U32, rec_dialog, local_cseq),
+	FIELD(10, RT_U32, rec_dialog, remote_cseq),
+	FIELD(11, RT_U32, rec_dialog, invite_cseq),
+	FIELD(12, RT_STR, rec_dialog, remote_target),
+	FIELD(13, RT_STR, rec_dialog, route),
+	FIELD(14, RT_ADDR, rec_dialog, peer),
+	FIELD(15, RT_U64, rec_dialog, sdp_version),
+	FIELD(16, RT_U64, rec_dialog, sdp_session),
+	FIELD(17, RT_BYTES, rec_dialog, local_sdp),
+	FIELD(18, RT_BYTES, rec_dialog, remote_sdp),
+	FIELD(19, RT_U64, rec_dialog, session_expires_ms),
+	FIELD(20, RT_U8, rec_dialog, session_refresher),
+	END,
+};
+
+static const struct record_field txn_fields[] = {
+	FIELD(1, RT_U8, rec_txn, side),
+	FIELD(2, RT_U8, rec_txn, state),
+	FIELD(3, RT_U8, rec_txn, transport),
+	FIELD(4, RT_U16, rec_txn, leg),
+	FIELD(5, RT_U16, rec_txn, pair),
+	FIELD(6, RT_BOOL, rec_txn, pair_valid),
+	FIELD(7, RT_STR, rec_txn, method),
+	FIELD(8, RT_U32, rec_txn, cseq),
+	FIELD(9, RT_STR, rec_txn, branch),
+	FIELD(10, RT_STR, rec_txn, sip_interface),
+	FIELD(11, RT_ADDR, rec_txn, peer),
+	FIELD(12, RT_U16, rec_txn, last_status),
+	FIELD(13, RT_U64, rec_txn, retransmit_until_ms),
+	FIELD(14, RT_BYTES, rec_txn, request),
+	FIELD(15, RT_BYTES, rec_txn, response),
+	END,
+};
+
+static const struct record_field flow_fields[] = {
+	FIELD(1, RT_U16, rec_flow, leg),
+	FIELD(2, RT_STR, rec_flow, network_interface),
+	FIELD(3, RT_ADDR, rec_flow, local),
+	FIELD(4, RT_ADDR, rec_flow, remote),
+	FIELD(5, RT_ADDR, rec_flow, remote_rtcp),
+	FIELD(6, RT_U8, rec_flow, direction),
+	FIELD(7, RT_BOOL, rec_flow, rtcp_mux),
+	FIELD(8, RT_BOOL, rec_flow, latch),
+	END,
+};
+
+static const struct record_field media_fields[] = {
+	FIELD(1, RT_U8, rec_media, media),
+	FIELD(2, RT_U32, rec_media, guard_initial_ms),
+	FIELD(3, RT_U32, rec_media, guard_subsequent_ms),
+	FIELD(4, RT_U64, rec_media, started_ms),
+	ARRAY(5, rec_media, flows, flow_fields),
+	END,
+};
+
+static const struct record_field mflow_fields[] = {
+	FIELD(1, RT_ADDR, rec_mflow, learned),
+	FIELD(2, RT_ADDR, rec_mflow, learned_rtcp),
+	FIELD(3, RT_U32, rec_mflow, ssrc),
+	FIELD(4, RT_U64, rec_mflow, index),
+	FIELD(5, RT_U32, rec_mflow, rtcp_index),
+	FIELD(6, RT_U64, rec_mflow, rx_packets),
+	FIELD(7, RT_U64, rec_mflow, rx_bytes),
+	FIELD(8, RT_U64, rec_mflow, rx_lost),
+	FIELD(9, RT_U64, rec_mflow, last_rx_ms),
+	END,
+};
+
+static const struct record_field mstate_fields[] = {
+	FIELD(1, RT_U8, rec_mstate, guard),
+	ARRAY(2, rec_mstate, flows, mflow_fields),
+	END,
+};
+
+static const struct record_field conn_fields[] = {
+	FIELD(1, RT_U8, rec_conn, transport),
+	FIELD(2, RT_STR, rec_conn, sip_interface),
+	FIELD(3, RT_STR, rec_conn, agent),
+	FIELD(4, RT_ADDR, rec_conn, local),
+	FIELD(5, RT_ADDR, rec_conn, remote),
+	FIELD(6, RT_BOOL, rec_conn, outbound),
+	END,
+};
+
+static const struct record_field config_fields[] = {
+	FIELD(1, RT_U64, rec_config, generation),
+	FIELD(2, RT_BYTES, rec_config, text),
+	END,
+};
+
+#define KIND(id, text, type, table)                                            \
+	[id] = {.kind = id,                                                    \
+		.name = text,                                                  \
+		.size = sizeof(struct type),                                   \
+		.fields = table}
+
+const struct record_kind_info record_kinds[REC_KIND_MAX] = {
+	KIND(REC_CALL, "call", rec_call, call_fields),
+	KIND(REC_DIALOG, "dialog", rec_dialog, dialog_fields),
+	KIND(REC_TXN, "txn", rec_txn, txn_fields),
+	KIND(REC_MEDIA, "media", rec_media, media_fields),
+	KIND(REC_MSTATE, "mstate", rec_mstate, mstate_fields),
+	KIND(REC_CONN, "conn", rec_conn, conn_fields),
+	KIND(REC_CONFIG, "config", rec_config, config_fields),
+};
+
+const struct record_kind_info *record_kind_info(uint8_t kind)
+{
+	return kind && kind < REC_KIND_MAX ? &record_kinds[kind] : NULL;
+}
