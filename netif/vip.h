@@ -46,8 +46,8 @@ enum {
 	NETIF_VIP_ADDRS_MAX = 32,
 	NETIF_VIP_GATEWAYS_MAX = 8,
 	/* Rules "from VIP lookup T" and "from VIP unreachable". */
-	NETIF_VIP_RULE_LOOKUP = 1000,
-	NETIF_VIP_RULE_UNREACHABLE = 1001,
+	NETIF_VIP_RULE_LOOKUP = 1100,
+	NETIF_VIP_RULE_UNREACHABLE = 1101,
 };
 
 struct netif_vip_params {

@@ -1,0 +1,148 @@
+/*
+ * The virtual addresses of a NIC: add, remove, look.
+ */
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "netif/vip_priv.h"
+
+static void addr_msg(struct netif_nlreq *req, uint16_t type, uint16_t flags,
+		     int ifindex, const struct netif_ip *ip)
+{
+	struct ifaddrmsg *ifa;
+
+	ifa = netif_nlreq_begin(req, type, flags, sizeof(*ifa));
+	ifa->ifa_family = ip->family;
+	ifa->ifa_prefixlen = ip->prefix;
+	ifa->ifa_index = (unsigned)ifindex;
+	/* Owned at once: nobody waits for duplicate address detection. */
+	if (ip->family == AF_INET6 && type == RTM_NEWADDR) {
+		ifa->ifa_flags = IFA_F_NODAD;
+		if (ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80)
+			ifa->ifa_scope = RT_SCOPE_LINK;
+	}
+	netif_nlreq_put(req, IFA_LOCAL, ip->bytes, netif_ip_len(ip));
+	netif_nlreq_put(req, IFA_ADDRESS, ip->bytes, netif_ip_len(ip));
+}
+
+int vip_addrs_add(struct netif_vip *v)
+{
+	struct netif_nlreq req;
+
+	netif_nlreq_init(&req);
+	for (size_t i = 0; i < v->addrs_len; i++)
+		addr_msg(&req, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE,
+			 v->ifindex, &v->addrs[i]);
+	return netif_nl_run(&v->nl, &req, NULL);
+}
+
+static int addrs_del(struct netif_vip *v, const struct netif_ip *list,
+		     size_t len)
+{
+	int errs[NETIF_NLREQ_MSGS_MAX] = {0};
+	struct netif_nlreq req;
+	int err;
+
+	netif_nlreq_init(&req);
+	for (size_t i = 0; i < len; i++)
+		addr_msg(&req, RTM_DELADDR, 0, v->ifindex, &list[i]);
+	err = netif_nl_run(&v->nl, &req, errs);
+	for (size_t i = 0; i < len; i++) {
+		/* Not there is what we want. ENXIO: IPv6 is disabled. */
+		if (errs[i] && errs[i] != -EADDRNOTAVAIL && errs[i] != -ENXIO)
+			return errs[i];
+	}
+	return err == -EMSGSIZE ? err : 0;
+}
+
+int vip_addrs_del(struct netif_vip *v)
+{
+	return addrs_del(v, v->addrs, v->addrs_len);
+}
+
+int vip_addrs_drop_link_local(struct netif_vip *v)
+{
+	struct netif_ip ll;
+
+	vip_link_local_of(v->original_mac, &ll);
+	for (size_t i = 0; i < v->addrs_len; i++) {
+		if (netif_ip_same_host(&v->addrs[i], &ll))
+			return 0;
+	}
+	return addrs_del(v, &ll, 1);
+}
+
+struct addr_look {
+	const struct netif_vip *v;
+	bool found[NETIF_VIP_ADDRS_MAX + 1];
+	unsigned foreign;
+};
+
+static void look_start(void *arg)
+{
+	struct addr_look *look = arg;
+
+	memset(look->found, 0, sizeof(look->found));
+	look->foreign = 0;
+}
+
+static void look_each(void *arg, const struct nlmsghdr *nlh)
+{
+	const struct ifaddrmsg *ifa = NLMSG_DATA(nlh);
+	const struct rtattr *tb[IFA_MAX + 1];
+	struct addr_look *look = arg;
+	struct netif_ip ip;
+
+	if (nlh->nlmsg_type != RTM_NEWADDR ||
+	    nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*ifa)) ||
+	    (int)ifa->ifa_index != look->v->ifindex)
+		return;
+	netif_nl_attrs(tb, IFA_MAX, IFA_RTA(ifa), IFA_PAYLOAD(nlh));
+	if (!netif_nl_attr_ip(tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS],
+			      ifa->ifa_family, &ip))
+		return;
+	for (size_t i = 0; i < look->v->addrs_len; i++) {
+		if (netif_ip_same_host(&ip, &look->v->addrs[i])) {
+			look->found[i] = true;
+			return;
+		}
+	}
+	look->foreign++;
+}
+
+int vip_addrs_check(struct netif_vip *v, bool taken,
+		    struct netif_vip_report *out)
+{
+	const struct ifaddrmsg ifa = {.ifa_index = (unsigned)v->ifindex};
+	struct addr_look look = {.v = v};
+	const struct netif_nl_dump dump = {
+		.type = RTM_GETADDR,
+		.payload = &ifa,
+		.payload_len = sizeof(ifa),
+		.start = look_start,
+		.each = look_each,
+		.arg = &look,
+	};
+	char ip[NETIF_IP_STRLEN];
+	int err = netif_nl_dump(&v->nl, &dump);
+
+	if (err)
+		return err;
+	out->foreign = look.foreign;
+	for (size_t i = 0; i < v->addrs_len; i++) {
+		size_t at = strlen(out->text);
+
+		if (look.found[i] == taken)
+			continue;
+		if (taken)
+			out->missing++;
+		else
+			out->lingering++;
+		snprintf(out->text + at, sizeof(out->text) - at, "%s%s %s",
+			 at ? ", " : "", taken ? "missing" : "lingering",
+			 netif_ip_format(&v->addrs[i], ip, sizeof(ip)));
+	}
+	return 0;
+}
