@@ -1,0 +1,323 @@
+"""What lab tests are written with: the lab, its peers, and questions to ask.
+
+    def test_x(world):            a fresh pair of nodes, up and settled
+        world.peers()             SIP user agents and RTP on both sides
+        pairs = world.establish(10)
+        world.lab.kill(world.active, "power")
+        ...
+
+World.close() ends every process it started, by pid, and takes the lab down.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(HERE.parent / "peers"))
+
+from netlab import (HOSTS, NODES, REPO, VIP, Lab, LabError,  # noqa: E402
+                    alive, port_name, wait_for)
+from sipua import Loop, Media, Ua  # noqa: E402
+
+__all__ = ["HOSTS", "NODES", "REPO", "VIP", "Lab", "LabError", "World",
+           "alive", "build_dir", "have_daemon", "port_name", "wait_for"]
+
+SIDES = {"core": "sbc-core", "cloud": "sbc-cloud"}
+ADDR = {("core", 4): "10.10.0.50", ("core", 6): "fd00:10::50",
+        ("cloud", 4): "10.20.0.50", ("cloud", 6): "fd00:20::50"}
+OTHER = {"core": "cloud", "cloud": "core"}
+
+
+def build_dir():
+    return Path(REPO / os.environ.get("SBC_BUILD", "build")).resolve()
+
+
+def have_daemon():
+    return all((build_dir() / "bin" / p).exists()
+               for p in ("sbcd", "sbcctl"))
+
+
+def vip(side, family=4):
+    return VIP[side]["addr"][0 if family == 4 else 1]
+
+
+class Tool:
+    """A program in one of the lab's namespaces, ended by its pid."""
+
+    def __init__(self, world, host, argv, name):
+        self.log = world.dir / f"{name}-{world.count(name)}.log"
+        self.name = name
+        self.proc = world.lab.popen(host, argv, self.log)
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def wait_text(self, pattern, timeout=10):
+        def look():
+            if self.proc.poll() is not None and \
+                    not re.search(pattern, self.text()):
+                raise LabError(f"{self.name}: exit {self.proc.returncode}: "
+                               f"{self.text()[-500:]}")
+            return re.search(pattern, self.text())
+        return wait_for(look, timeout, f"{self.name} says {pattern}")
+
+    def wait(self, timeout=60):
+        return self.proc.wait(timeout)
+
+    def stop(self, sig=signal.SIGTERM):
+        if self.proc.poll() is None:
+            self.proc.send_signal(sig)
+            try:
+                self.proc.wait(5)
+            except subprocess.TimeoutExpired:
+                self.proc.kill()
+                self.proc.wait(5)
+
+
+class Observer(Tool):
+    """switchwatch on the ports of both nodes' service networks."""
+
+    def __init__(self, world, window_ms=500):
+        argv = ["switchwatch", "--window-ms", window_ms]
+        for side in SIDES:
+            argv += ["--mac", VIP[side]["mac"]]
+            argv += [a for n in NODES for a in ("--port",
+                                                port_name(n, side))]
+        super().__init__(world, "sbc-sw", argv, "switchwatch")
+        self.wait_text("ready")
+
+    def report(self):
+        lines = len(self.text().splitlines())
+        self.proc.send_signal(signal.SIGUSR1)
+        wait_for(lambda: len(self.text().splitlines()) > lines and
+                 self.text().endswith("\n"), 5, "switchwatch reports")
+        return json.loads(self.text().splitlines()[-1])
+
+    def double_active_ms(self):
+        return {mac: m["double_active_ms"]
+                for mac, m in self.report()["macs"].items()}
+
+
+class World:
+    def __init__(self, tmp, **up):
+        self.dir = Path(tmp)
+        self.lab = Lab()
+        self._tools, self._counts, self._cleanup = [], {}, []
+        self.loop = None
+        self.ua, self.media = {}, {}
+        try:
+            self.lab.up(build=str(build_dir()), **up)
+        except BaseException:
+            self.failure_logs = self.logs()
+            self.lab.down()
+            raise
+
+    # ---- life ------------------------------------------------------------
+
+    def count(self, name):
+        self._counts[name] = self._counts.get(name, 0) + 1
+        return self._counts[name]
+
+    def close(self):
+        for func in reversed(self._cleanup):
+            func()
+        for ua in self.ua.values():
+            ua.close()
+        if self.loop:
+            self.loop.stop()
+        for media in self.media.values():
+            media.close()
+        for tool in reversed(self._tools):
+            tool.stop()
+        self.lab.down()
+
+    def tool(self, host, argv, name=None):
+        tool = Tool(self, host, argv, name or Path(str(argv[0])).name)
+        self._tools.append(tool)
+        return tool
+
+    def observer(self, **kwargs):
+        obs = Observer(self, **kwargs)
+        self._tools.append(obs)
+        return obs
+
+    def logs(self):
+        """(title, text) of everything worth reading after a failure."""
+        out = []
+        for node in NODES:
+            d = self.lab.node_dir(node)
+            for path, lines in ((d / "sbcd.log", 200),
+                                (d / "log/corosync.log", 30)):
+                if path.exists():
+                    text = path.read_text(errors="replace").splitlines()
+                    out.append((f"{node} {path.name}",
+                                "\n".join(text[-lines:])))
+        for tool in self._tools:
+            out.append((tool.log.name, tool.text()[-3000:]))
+        for ua in self.ua.values():
+            if ua.errors:
+                out.append((f"{ua.name} errors", "\n".join(ua.errors[-50:])))
+        return out
+
+    # ---- nodes -----------------------------------------------------------
+
+    @property
+    def active(self):
+        return self.lab.active()
+
+    def settled(self, timeout=20):
+        """Wait for (active, standby), in sync."""
+        return wait_for(self.lab.settled, timeout,
+                        f"one ACTIVE, one STANDBY in sync: "
+                        f"{self.lab.roles()}", 0.05)
+
+    def wait_role(self, node, role, timeout=20):
+        wait_for(lambda: (self.lab.redundancy(node) or {}).get("role") ==
+                 role, timeout, f"{node} is {role}", 0.02)
+
+    def calls(self, node):
+        return self.lab.sbcctl(node, "show", "calls")
+
+    # ---- peers -----------------------------------------------------------
+
+    def rtptool(self, side, **opts):
+        """A running `rtptool peer` on one side; returns its control."""
+        path = self.dir / f"rtp-{side}.sock"
+        argv = ["rtptool", "peer", "--quiet", "--control", path]
+        for key, value in opts.items():
+            argv += [f"--{key}", value]
+        tool = self.tool(SIDES.get(side, side), argv, f"rtptool-{side}")
+
+        def connect():
+            if tool.proc.poll() is not None:
+                raise LabError(f"rtptool: {tool.text()}")
+            try:
+                return Media(path)
+            except OSError:
+                return None
+        media = wait_for(connect, 5, f"rtptool {side}")
+        self.media[side] = media
+        return media
+
+    def peers(self, transport="udp", family=4, media=True):
+        """User agents (with RTP) at both session agents' addresses."""
+        self.loop = self.loop or Loop()
+        for i, side in enumerate(SIDES):
+            if media and side not in self.media:
+                self.rtptool(side)
+            self.add_ua(side, ADDR[side, family], transport=transport,
+                        key=side, media_base=30000 + 4000 * i)
+        return self.ua["core"], self.ua["cloud"]
+
+    def add_ua(self, side, host, key=None, port=5060, **kwargs):
+        self.loop = self.loop or Loop()
+        ua = Ua(self.loop, host, port, media=self.media.get(side),
+                netns=f"/run/netns/{SIDES[side]}", name=f"{side}-ua",
+                **kwargs)
+        self.ua[key or f"{side}-{host}"] = ua
+        return ua
+
+    def wait_agents_up(self, timeout=15):
+        """The pair has seen both user agents answer its OPTIONS."""
+        for side in SIDES:
+            wait_for(lambda s=side: self.ua[s].received("OPTIONS"), timeout,
+                     f"OPTIONS to {side}", 0.05)
+
+    def establish(self, n=1, frm="core", family=4, media=True, prefix="c",
+                  timeout=20, **kwargs):
+        """n calls from one side to the other: [(caller, callee), ...]"""
+        a, b = self.ua[frm], self.ua[OTHER[frm]]
+        base = self.count("establish") * 100000
+        users = [f"{prefix}{base + i}" for i in range(n)]
+        callers = [a.call(u, (vip(frm, family), 5060), **kwargs)
+                   for u in users]
+        pairs = [(call.established(timeout), b.wait_call(u, timeout))
+                 for u, call in zip(users, callers)]
+        for _, callee in pairs:
+            wait_for(lambda c=callee: c.acks, timeout,
+                     f"{callee!r} gets its ACK")
+        if media and self.media:
+            self.wait_media(pairs)
+        return pairs
+
+    def streams(self):
+        """{stream id: its report} over both rtptools."""
+        return {s["id"]: s for m in self.media.values()
+                for s in m.report()["streams"]}
+
+    def wait_media(self, pairs, timeout=5, silence_ms=100):
+        """Every leg hears its peer now."""
+        ids = [c.stream for pair in pairs for c in pair]
+        assert None not in ids, "a leg without media"
+
+        def deaf():
+            seen = self.streams()
+            return [i for i in ids
+                    if not 0 <= seen[i]["rx"]["silence_ms"] < silence_ms]
+        wait_for(lambda: not deaf(), timeout,
+                 f"media on all legs (deaf streams: {deaf()})", 0.05)
+
+    def media_reset(self):
+        for media in self.media.values():
+            media.reset()
+
+    def media_totals(self):
+        return {side: m.report(streams=False)["total"]
+                for side, m in self.media.items()}
+
+    def listen(self, seconds):
+        """Let media flow; every stream must have been heard at the end."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(min(1, max(0, end - time.monotonic())))
+        totals = self.media_totals()
+        for side, t in totals.items():
+            assert t["streams_silent"] == 0, (side, t)
+            assert t["streams_never_heard"] == 0, (side, t)
+        return totals
+
+    def hang_up(self, pairs, timeout=10):
+        """BYE from alternating sides; every one answered 200."""
+        for i, pair in enumerate(pairs):
+            mine, other = pair if i % 2 == 0 else reversed(pair)
+            resp = mine.bye(timeout)
+            assert resp.status == 200, f"{mine!r}: BYE: {resp.status}"
+            other.wait("ended", timeout=timeout)
+            assert other.ended_by == "remote"
+        for pair in pairs:
+            for leg in pair:
+                leg.close_media()
+
+    def assert_no_calls(self, timeout=5):
+        """Both nodes have forgotten every call."""
+        for node in NODES:
+            if self.lab.redundancy(node) is None:
+                continue
+            wait_for(lambda n=node: self.calls(n)["count"] == 0, timeout,
+                     f"{node}: no calls left", 0.05)
+
+    # ---- SIPp ------------------------------------------------------------
+
+    def sipp(self, side, scenario, *args, target=None, addr=None,
+             port=5060, transport="u1", calls=None, rate=None):
+        """Start SIPp with tests/peers/SCENARIO.xml; returns the Tool."""
+        addr = addr or ADDR[side, 4]
+        name = f"sipp-{side}-{scenario}"
+        argv = ["sipp", *([target] if target else []),
+                "-sf", REPO / f"tests/peers/{scenario}.xml",
+                "-i", addr, "-p", port, "-mi", addr, "-t", transport,
+                "-nostdin", "-trace_err", "-error_file",
+                self.dir / f"{name}.err", "-default_behaviors", "none",
+                "-cid_str", f"%u-%p-{side}@%s"]
+        if calls:
+            argv += ["-m", calls]
+        if rate:
+            argv += ["-r", rate]
+        return self.tool(SIDES[side], argv + list(args), name)
