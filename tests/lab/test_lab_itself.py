@@ -223,16 +223,22 @@ def test_observer_sees_two_owners(bare):
     def talk(node, count):
         lab.run(node, ["ping", "-q", "-c", count, "-i", "0.01", "-W", "0.1",
                        B], check=False)
+
+    def quiet(port):
+        wait_for(lambda: time.monotonic_ns() -
+                 watch.report()["macs"][mac]["ports"][port]["last_ns"] >
+                 600e6, 5, f"{port} is silent for longer than the window")
     talk("sbc-a", 5)
-    wait_for(lambda: time.monotonic_ns() -
-             watch.report()["macs"][mac]["ports"]["a-cloud"]["last_ns"] >
-             600e6, 5, "a has been silent for longer than the window")
+    quiet("a-cloud")
     talk("sbc-b", 5)
     seen = watch.report()["macs"][mac]
     assert seen["owner"] == "b-cloud"
     assert [c["to"] for c in seen["changes"]] == ["a-cloud", "b-cloud"]
     assert seen["double_active_ms"] == 0
+    quiet("b-cloud")
     talk("sbc-a", 3)
+    seen = watch.report()["macs"][mac]
+    assert seen["double_active_ms"] == 0, "a fail-back is no double owner"
     talk("sbc-b", 3)
     seen = watch.report()["macs"][mac]
     assert seen["double_active_count"] >= 1
