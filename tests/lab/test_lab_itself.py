@@ -218,7 +218,7 @@ def test_observer_sees_two_owners(bare):
     for node, addr in zip(NODES, ("10.20.0.11", "10.20.0.12")):
         lab.run(node, ["ip", "link", "set", "cloud", "address", mac])
         lab.run(node, ["ip", "addr", "add", f"{addr}/24", "dev", "cloud"])
-    watch = bare.observer()
+    watch = bare.observer(window_ms=1000)
 
     def talk(node, count):
         lab.run(node, ["ping", "-q", "-c", count, "-i", "0.01", "-W", "0.1",
@@ -227,7 +227,7 @@ def test_observer_sees_two_owners(bare):
     def quiet(port):
         wait_for(lambda: time.monotonic_ns() -
                  watch.report()["macs"][mac]["ports"][port]["last_ns"] >
-                 600e6, 5, f"{port} is silent for longer than the window")
+                 1100e6, 5, f"{port} is silent for longer than the window")
     talk("sbc-a", 5)
     quiet("a-cloud")
     talk("sbc-b", 5)
@@ -240,6 +240,7 @@ def test_observer_sees_two_owners(bare):
     seen = watch.report()["macs"][mac]
     assert seen["double_active_ms"] == 0, "a fail-back is no double owner"
     talk("sbc-b", 3)
+    talk("sbc-a", 3)
     seen = watch.report()["macs"][mac]
     assert seen["double_active_count"] >= 1
     assert seen["double_active_ms"] > 0
