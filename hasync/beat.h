@@ -26,7 +26,7 @@ struct ha_beat {
 	uint8_t node;
 	uint8_t role;
 	uint8_t health;
-	uint64_t boot_id;
+	uint64_t boot_id; /* greater at each start of the sender */
 	uint64_t epoch;
 	uint64_t sequence;
 };

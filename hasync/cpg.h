@@ -24,7 +24,8 @@ struct ha_cpg_ops {
 	void (*deliver)(void *ctx, uint8_t from, const void *frame,
 			size_t size);
 	/* Membership of the group. `peer_left` says why when the peer is no
-	 * longer a member. ring_seq orders it against quorum(). */
+	 * longer a member. ring_seq orders it against quorum(): a change of
+	 * the ring is reported with the new ring's number. Repeats happen. */
 	void (*members)(void *ctx, bool self, bool peer,
 			enum ha_peer_left peer_left, uint64_t ring_seq);
 	void (*quorum)(void *ctx, bool quorate, uint64_t ring_seq);
@@ -48,7 +49,8 @@ void ha_cpg_destroy(struct ha_cpg *c);
 /* Readable when ha_cpg_dispatch() has something to do. */
 int ha_cpg_fd(const struct ha_cpg *c);
 void ha_cpg_dispatch(struct ha_cpg *c);
-/* Copies the frame. -EAGAIN: queue full; -ENOTCONN: no corosync. */
+/* Copies the frame. -EAGAIN: queue full; -ENOTCONN: no corosync; -EMSGSIZE:
+ * above HA_FRAME_MAX_BYTES (wire.h). */
 int ha_cpg_send(struct ha_cpg *c, const void *frame, size_t size)
 	__attribute__((warn_unused_result));
 size_t ha_cpg_queued(const struct ha_cpg *c);

@@ -62,6 +62,9 @@ struct ha_engine_ops {
 			uint64_t arg);
 	/* Something hostile or broken was dropped; for a rate-limited log. */
 	void (*dropped)(void *ctx, uint8_t from, const char *why);
+	/* Monotonic us, for stats.lag_us only. NULL: measured in the steps
+	 * of ha_engine_flush()'s clock. */
+	uint64_t (*now_us)(void *ctx);
 };
 
 struct ha_engine_params {
@@ -74,6 +77,9 @@ struct ha_engine_params {
 	uint32_t status_interval_ms; /* 500 */
 	uint32_t snapshot_bytes_per_s;
 	uint32_t missed_acks_max; /* 3 */
+	/* Towards a peer that is slow or stuck; over it, it is given up and
+	 * resynced later. 0 = 8 MB. */
+	uint32_t queue_max_bytes;
 	const struct ha_engine_ops *ops;
 	void *ctx;
 };
@@ -88,7 +94,9 @@ enum { HA_PUT_SYNC = 1 << 0 };
 /*
  * Stores, queues for the peer. With HA_PUT_SYNC `committed(token)` follows
  * exactly once, possibly before this returns. -EPERM unless this node is the
- * writer now (role ACTIVE, or BECOMING_ACTIVE), -EMSGSIZE, -ENOMEM.
+ * writer now (role ACTIVE, or BECOMING_ACTIVE with its new epoch; in
+ * RELINQUISHING still, until GO was queued) and while an active with a higher
+ * epoch is known, -EMSGSIZE, -ENOMEM.
  */
 int ha_engine_put(struct ha_engine *e, const struct ha_key *key,
 		  const void *value, size_t size, unsigned flags,
@@ -104,10 +112,18 @@ void ha_engine_receive(struct ha_engine *e, uint8_t from, const void *frame,
 		       size_t size);
 /* The group has changed: the peer is or is not a member. */
 void ha_engine_membership(struct ha_engine *e, bool self, bool peer);
-/* Our role or epoch changed (the role machine decides, the engine obeys). */
+/*
+ * Our role or epoch changed (the role machine decides, the engine obeys).
+ * For BECOMING_ACTIVE and ACTIVE `epoch` is the one of this activation, above
+ * ha_engine_epoch() before, and already durable. No callback but committed().
+ */
 void ha_engine_set_role(struct ha_engine *e, enum ha_role role,
 			uint64_t epoch);
+/* Highest epoch stored or heard from anybody: a new one must be greater. */
+uint64_t ha_engine_epoch(const struct ha_engine *e);
+/* node, role, in_sync and boot_id are filled in by the engine. */
 void ha_engine_set_status(struct ha_engine *e, const struct ha_status *own);
+/* -ENOTCONN no peer, -EAGAIN too many waiting. */
 int ha_engine_command(struct ha_engine *e, enum ha_command cmd, uint64_t arg)
 	__attribute__((warn_unused_result));
 

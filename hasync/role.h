@@ -80,7 +80,12 @@ struct ha_evidence {
 	bool synced_once; /* our store has been equal to an active's */
 	enum ha_peer_left peer_left;
 	uint64_t peer_left_ms;
+	/* Its status was heard since it joined the group: peer_role, epochs
+	 * and calls are its own words. While false a member might be active,
+	 * so nothing is claimed beside it. */
+	bool peer_known;
 	enum ha_role peer_role; /* last known */
+	uint64_t peer_role_ms; /* when peer_role last changed, 0 = long ago */
 	uint64_t peer_epoch, peer_active_epoch;
 	uint64_t own_epoch, own_active_epoch;
 	uint32_t peer_calls, own_calls;
@@ -99,7 +104,9 @@ struct ha_rules {
 	uint32_t silence_ms;  /* T: all paths silent so long */
 	uint32_t lease_ms;    /* egress lease of an active */
 	uint32_t cold_start_ms; /* wait for the peer at start */
-	bool witness;
+	uint32_t tie_grace_ms;	/* nobody active for so long: tie-break */
+	bool witness;		/* a claim needs its quorate */
+	bool gateway; /* without a witness a claim on silence needs a gateway */
 };
 
 enum ha_verdict { HA_STAY = 0, HA_CLAIM, HA_YIELD };

@@ -59,9 +59,22 @@ size_t ha_store_bytes(const struct ha_store *s);
 /* Order-independent digest over (key, version, deleted) of live records. */
 uint64_t ha_store_digest(const struct ha_store *s);
 
-/* Mark everything, renew by put/delete/touch, then drop what stayed marked:
- * a joiner's store at the end of a snapshot. fn sees each record dropped. */
+/*
+ * Mark everything, renew by put/delete/touch, then drop what stayed marked:
+ * a joiner's store at the end of a snapshot. fn sees each live record
+ * dropped.
+ *
+ * A record still marked gives way to any version: the donor's copy is the
+ * truth even where an ex-active holds a later generation. A put of the very
+ * version that is stored only renews it and returns 0.
+ */
 void ha_store_mark_all(struct ha_store *s);
+/* Forget the marks; everything stays. */
+void ha_store_unmark_all(struct ha_store *s);
+/* Digest and number of the live records renewed so far: what would be left
+ * after a sweep. All of them when nothing is marked. */
+uint64_t ha_store_digest_renewed(const struct ha_store *s);
+size_t ha_store_count_renewed(const struct ha_store *s);
 void ha_store_touch(struct ha_store *s, const struct ha_key *key);
 size_t ha_store_sweep(struct ha_store *s, ha_store_visit_fn *fn, void *ctx);
 
