@@ -327,6 +327,8 @@ int netif_vip_take(struct netif_vip *v, const struct netif_neigh *neigh,
 	keep_first(&first, v->ops->take_mac(v));
 	keep_first(&first, vip_addrs_add(v));
 	keep_first(&first, vip_announce_send(v));
+	/* Whatever flushed them meanwhile. */
+	keep_first(&first, vip_routes_install(v));
 	keep_first(&first, vip_neighs_install(v, neigh, neigh_len));
 	return first;
 }
@@ -343,6 +345,12 @@ int netif_vip_release(struct netif_vip *v)
 	keep_first(&first, release_state(v));
 	if (!first)
 		first = vip_runfile_remove(v->run_dir, v->nic);
+	/*
+	 * With the last IPv4 address of a NIC the kernel removes all IPv4
+	 * routes through it, in every table. A NIC that is down can have
+	 * none: prepare() brings them back.
+	 */
+	(void)vip_routes_install(v);
 	return first;
 }
 

@@ -118,7 +118,8 @@ int netif_vip_prepare(struct netif_vip *v) __attribute__((warn_unused_result));
 int netif_vip_unprepare(struct netif_vip *v);
 
 /*
- * Run file, MAC (live; on EBUSY down, set, up and the routes again),
+ * Run file, MAC (live; on EBUSY down, set, up and the routes again: then the
+ * link needs its time, announce again when the monitor says carrier),
  * addresses, announcement, next hops: every gateway and every entry of
  * neigh[0..neigh_len) for this NIC's networks is installed, usable at once,
  * and confirmed by probes in the background. Gateways that are not in

@@ -56,8 +56,9 @@ static void frame_arp(struct frames *fs, const uint8_t mac[6], uint8_t op,
 	a[7] = op;
 	memcpy(a + 8, mac, 6);
 	memcpy(a + 14, sender, 4);
+	/* Linux takes a reply for gratuitous only with its own MAC here. */
 	if (op == ARP_REPLY)
-		memcpy(a + 18, broadcast, 6);
+		memcpy(a + 18, mac, 6);
 	memcpy(a + 24, target, 4);
 }
 

@@ -109,6 +109,20 @@ static UNUSED int ns_new(void)
 	return ns_current();
 }
 
+/*
+ * Until the kernel's link watcher has run, a NIC that came up drops what it
+ * is given to send.
+ */
+static UNUSED void wait_link(const char *nic)
+{
+	uint64_t end = now_us() + DEADLINE_MS * 1000;
+
+	while (!lines_of("ip -o link show dev %s | grep 'state UP'", nic)) {
+		if (now_us() > end)
+			fail_msg("%s does not come up", nic);
+	}
+}
+
 static UNUSED int net_setup(void **state)
 {
 	net.home = ns_current();
@@ -118,7 +132,7 @@ static UNUSED int net_setup(void **state)
 	   "ip link add mgmt type veth peer name mpeer netns /proc/%d/fd/%d && "
 	   "ip addr add 192.168.9.1/24 dev mgmt && "
 	   "ip addr add fd00:9::1/64 dev mgmt nodad && "
-	   "ip link set mgmt up && ip route add default via 192.168.9.2 && "
+	   "ip link set svc up && ip link set mgmt up && ip route add default via 192.168.9.2 && "
 	   "ip route add default via fd00:9::2",
 	   getpid(), net.far, getpid(), net.far);
 	ns_far();
@@ -129,7 +143,11 @@ static UNUSED int net_setup(void **state)
 	   "ip addr add 192.168.9.2/24 dev mpeer && "
 	   "ip addr add fd00:9::2/64 dev mpeer nodad && "
 	   "ip link set peer up && ip link set mpeer up");
+	wait_link("peer");
+	wait_link("mpeer");
 	ns_near();
+	wait_link("svc");
+	wait_link("mgmt");
 	strcpy(net.run_dir, "/tmp/netif-test-XXXXXX");
 	assert_non_null(mkdtemp(net.run_dir));
 	return 0;

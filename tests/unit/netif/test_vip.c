@@ -81,6 +81,7 @@ static void take_and_release(void **state)
 	uint8_t original[6], mac[6];
 	struct netif_vip *v = vip_new();
 
+	sh("ip link set svc down");
 	mac_now(original);
 	assert_memory_equal(netif_vip_original_mac(v), original, 6);
 	assert_false(netif_vip_has_leftover(v));
@@ -107,6 +108,9 @@ static void take_and_release(void **state)
 	check_state(v, false);
 	assert_false(has_runfile());
 	assert_int_equal(lines_of("ip -o addr show dev svc"), 0);
+	/* The kernel drops IPv4 routes with the last address. */
+	assert_int_equal(lines_of("ip route show table 4001"), 2);
+	assert_int_equal(lines_of("ip -6 route show table 4001"), 2);
 	netif_vip_destroy(v);
 }
 
@@ -445,10 +449,16 @@ static void busy_driver(void **state)
 	assert_int_equal(netif_vip_take(v, NULL, 0), 0);
 	assert_int_equal(busy_answers, 1);
 	check_state(v, true);
+	wait_link("svc");
+	ns_far();
+	wait_link("peer");
+	ns_near();
+	assert_int_equal(netif_vip_announce(v), 5);
 	assert_int_equal(lines_of("ip route show table 4001; "
 				  "ip -6 route show table 4001"),
 			 routes);
-	both_families_talk(NULL);
+	traffic_flows("10.10.0.10", "10.10.0.50");
+	traffic_flows("fd00:10::10", "fd00:10::50");
 	assert_int_equal(netif_vip_release(v), 0);
 	check_state(v, false);
 	assert_int_equal(lines_of("ip route show table 4001; "
