@@ -279,6 +279,11 @@ int worker_link_quiesced(struct worker_link *w)
 	return say(w, LINK_QUIESCED, 0, NULL);
 }
 
+int worker_link_forwarding(struct worker_link *w)
+{
+	return say(w, LINK_FORWARDING, 0, NULL);
+}
+
 int worker_link_reply(struct worker_link *w, uint64_t token, const char *json)
 {
 	return say(w, LINK_REPLY, token, json);
