@@ -70,6 +70,7 @@ VIP = {
     "cloud": {"addr": ["10.20.0.10", "fd00:20::10"],
               "mac": "02:5b:c0:00:01:02"},
 }
+IPV6_PEER = {"10.10.0.50": "fd00:10::50", "10.20.0.50": "fd00:20::50"}
 
 
 class LabError(Exception):
@@ -292,6 +293,9 @@ class Lab:
         conf = Path(opts["conf"]).read_text()
         conf = re.sub(r"(\btiming\s*=\s*)\w+", rf"\g<1>{opts['timing']}",
                       conf)
+        if opts["ipv6"]:
+            for four, six in IPV6_PEER.items():
+                conf = conf.replace(f'host = "{four}"', f'host = "{six}"')
         cluster_key = secrets.token_hex(32) + "\n"
         authkey = secrets.token_bytes(256)
         for node in NODES:
@@ -343,9 +347,8 @@ class Lab:
            daemon=True, wait=True):
         if self.state.get("up"):
             raise LabError("the lab is already up (lab down first)")
-        conf = conf or HERE / ("sbcd-ipv6.conf" if ipv6 else "sbcd.conf")
-        opts = {"timing": timing,
-                "conf": str(Path(conf).resolve())}
+        opts = {"timing": timing, "ipv6": ipv6,
+                "conf": str(Path(conf or HERE / "sbcd.conf").resolve())}
         for name in (SWITCH, *HOSTS):
             if Path(f"/run/netns/{name}").exists():
                 raise LabError(f"namespace {name} exists already: another "
