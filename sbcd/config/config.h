@@ -26,6 +26,7 @@ enum {
 	CONFIG_AGENTS_MAX = 512,
 	CONFIG_POLICIES_MAX = 512,
 	CONFIG_HA_LINKS_MAX = 2,
+	CONFIG_TEXT_MAX_BYTES = 128 * 1024,
 };
 
 enum config_timing { TIMING_FAST, TIMING_RELAXED, TIMING_CUSTOM };
@@ -33,30 +34,26 @@ enum config_timing { TIMING_FAST, TIMING_RELAXED, TIMING_CUSTOM };
 struct config_cluster {
 	char name[CONFIG_NAME_SIZE];
 	char peers[2][CONFIG_NAME_SIZE]; /* node 1, node 2 */
+	uint8_t id; /* part of automatic virtual MACs; one a LAN */
 	enum config_timing timing;
 	/* timing: filled from the profile, or given with timing = custom */
-	uint32_t beat_ms;	/* 10 */
-	uint32_t silence_ms;	/* 100 */
-	uint32_t lease_ms;	/* 200 */
+	uint32_t beat_ms; /* 10 */
+	uint32_t silence_ms; /* 100 */
+	uint32_t lease_ms; /* 200 */
 	uint32_t cold_start_ms; /* 5000 */
 	char witness[CONFIG_NAME_SIZE]; /* "" = none */
-	uint16_t beat_port;	/* 5406 */
-	uint16_t forward_port;	/* 5407 */
+	uint16_t beat_port; /* 5406 */
+	uint16_t forward_port; /* 5407 */
 };
 
-enum config_vmac_mode {
-	VMAC_AUTO,
-	VMAC_SET_MAC,
-	VMAC_MACVLAN,
-	VMAC_IP_ONLY
-};
+enum config_vmac_mode { VMAC_AUTO, VMAC_SET_MAC, VMAC_MACVLAN, VMAC_IP_ONLY };
 
 struct config_nif { /* network-interface */
 	char name[CONFIG_NAME_SIZE];
 	int line;
-	char nic[16];
+	char nic[16]; /* node.conf may say otherwise: config_node_nic() */
 	enum config_vmac_mode vmac_mode; /* auto behaves as set-mac for now */
-	uint8_t virtual_mac[6];	 /* "auto": 02:5b:c0:00:<cluster>:<index> */
+	uint8_t virtual_mac[6]; /* "auto": 02:5b:c0:00:<cluster>:<index> */
 	struct addr addrs[CONFIG_ADDRS_MAX]; /* port unused */
 	uint8_t prefixes[CONFIG_ADDRS_MAX];
 	size_t addrs_len;
@@ -68,10 +65,11 @@ struct config_realm {
 	char name[CONFIG_NAME_SIZE];
 	int line;
 	const struct config_nif *nif;
-	uint16_t port_first, port_last; /* steering-pool, inclusive */
-	bool symmetric_latching;	/* default true */
-	uint32_t guard_initial_ms;	/* 300000? see defaults */
-	uint32_t guard_subsequent_ms;
+	/* steering-pool, inclusive; starts even, ends odd */
+	uint16_t port_first, port_last;
+	bool symmetric_latching;
+	/* Silence before the first packet and later; 0 = never reported. */
+	uint32_t guard_initial_ms, guard_subsequent_ms;
 	uint8_t dscp_media, dscp_sip;
 };
 
@@ -95,11 +93,11 @@ struct config_agent { /* session-agent */
 	char name[CONFIG_NAME_SIZE];
 	int line;
 	const struct config_realm *realm;
-	char host[256];	     /* goes into the R-URI and To */
+	char host[256]; /* goes into the R-URI and To */
 	struct addr address; /* host when numeric, else `address`; with port */
 	uint8_t transport;
 	uint32_t ping_interval_s; /* 0 = no OPTIONS ping */
-	uint32_t max_sessions;	  /* 0 = unlimited */
+	uint32_t max_sessions; /* 0 = unlimited */
 };
 
 struct config_policy { /* local-policy */
@@ -112,12 +110,14 @@ struct config_policy { /* local-policy */
 struct config_sip_options { /* sip-config */
 	uint32_t max_forwards_min;
 	uint32_t ring_timeout_ms; /* timer C */
-	uint32_t max_call_ms;	  /* 0 = none */
+	uint32_t max_call_ms; /* 0 = none */
 	uint32_t max_calls;
 };
 
 struct config_media_options { /* media-manager */
 	uint32_t threads; /* 0 = one a core, at most 4 */
+	/* what realms that say nothing get */
+	uint32_t guard_initial_ms, guard_subsequent_ms;
 };
 
 struct config {
@@ -162,7 +162,9 @@ struct config_errors {
 	unsigned count;
 };
 
-/* `file` is only used in messages. -EINVAL with at least one error. */
+/* `file` is only used in messages. -EINVAL with at least one error (-ENOMEM
+ * too says so there). `errors` is started anew. One at a time: libconfuse's
+ * scanner is global, a lock of ours guards it. */
 int config_parse(struct config **out, const char *text, const char *file,
 		 struct config_errors *errors)
 	__attribute__((warn_unused_result));
@@ -170,14 +172,20 @@ void config_destroy(struct config *c);
 int config_node_parse(struct config_node *out, const char *text,
 		      const char *file, struct config_errors *errors)
 	__attribute__((warn_unused_result));
-/* Whole file, at most 128 KB, NUL terminated; caller frees. */
+/* Whole file, NUL terminated; caller frees. -EFBIG over 128 KB, -EINVAL for
+ * no regular file or one with a NUL in it. */
 int config_read_file(const char *path, char **text_out)
 	__attribute__((warn_unused_result));
 /* Cross checks of both: nic names, addresses. */
 int config_check(const struct config *c, const struct config_node *n,
 		 struct config_errors *errors)
 	__attribute__((warn_unused_result));
+/* The reference of sbcd.conf and node.conf, as commented configuration. */
 void config_print_defaults(FILE *out);
+
+/* The NIC of a network-interface on this node. */
+const char *config_node_nic(const struct config_node *n,
+			    const struct config_nif *nif);
 
 /* Look-ups; NULL when absent. */
 const struct config_nif *config_nif_find(const struct config *c,
@@ -189,7 +197,8 @@ config_sip_interface_find(const struct config *c, const char *name);
 const struct config_agent *config_agent_find(const struct config *c,
 					     const char *name);
 /* The SIP interface of a realm; the agent a source address belongs to (IP
- * and realm; port ignored); the route for a call. */
+ * and realm; port ignored, first one configured wins); the route for a call:
+ * the most specific `to`, then the most specific `from`, then the first. */
 const struct config_sip_interface *
 config_sip_interface_of_realm(const struct config *c,
 			      const struct config_realm *r);
