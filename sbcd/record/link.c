@@ -328,7 +328,7 @@ int link_flush(struct link *l)
 static bool type_known(uint8_t type)
 {
 	return (type >= LINK_CONFIG && type <= LINK_QUARANTINE) ||
-	       (type >= LINK_HELLO && type <= LINK_REPLY);
+	       (type >= LINK_HELLO && type <= LINK_FORWARDING);
 }
 
 static bool parse(struct link_message *m, const uint8_t *data, size_t size)
