@@ -388,9 +388,54 @@ static int run_alone(const char *command)
 	return err == -ENOENT ? 0 : err;
 }
 
+static const char SHUT[] = "flush set netdev " NETIF_GATE_TABLE " lease";
+
 int netif_gate_shut_all(void)
 {
-	return run_alone("flush set netdev " NETIF_GATE_TABLE " lease");
+	return run_alone(SHUT);
+}
+
+struct netif_gate_shutter {
+	struct nft_ctx *nft;
+};
+
+int netif_gate_shutter_create(struct netif_gate_shutter **out)
+{
+	struct netif_gate_shutter *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	err = nft_new(&s->nft);
+	if (err)
+		goto err_free;
+	/* The first command sets up much: not when it is urgent. */
+	err = nft_run(s->nft, "list tables");
+	if (err)
+		goto err_nft;
+	*out = s;
+	return 0;
+
+err_nft:
+	nft_ctx_free(s->nft);
+err_free:
+	free(s);
+	return err;
+}
+
+int netif_gate_shutter_shut(struct netif_gate_shutter *s)
+{
+	int err = nft_run(s->nft, SHUT);
+
+	return err == -ENOENT ? 0 : err;
+}
+
+void netif_gate_shutter_destroy(struct netif_gate_shutter *s)
+{
+	if (!s)
+		return;
+	nft_ctx_free(s->nft);
+	free(s);
 }
 
 int netif_gate_remove_all(void)
