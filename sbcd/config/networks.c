@@ -267,7 +267,9 @@ static void build_nif(struct config_build *b, cfg_t *sec)
 				     n->nic, c->nifs[i].name);
 	build_mac(b, sec, n);
 	build_addresses(b, sec, n);
-	build_gateways(b, sec, n);
+	/* A broken address would only make the gateway look broken. */
+	if (n->addrs_len == cfg_size(sec, "address"))
+		build_gateways(b, sec, n);
 	c->nifs_len++;
 }
 
