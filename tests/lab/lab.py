@@ -26,8 +26,9 @@ from netlab import (HOSTS, NODES, REPO, VIP, Lab, LabError,  # noqa: E402
                     alive, port_name, wait_for)
 from sipua import Loop, Media, Ua  # noqa: E402
 
-__all__ = ["HOSTS", "NODES", "REPO", "VIP", "Lab", "LabError", "World",
-           "alive", "build_dir", "have_daemon", "port_name", "wait_for"]
+__all__ = ["ADDR", "HOSTS", "NODES", "OTHER", "REPO", "VIP", "Lab",
+           "LabError", "World", "alive", "build_dir", "have_daemon",
+           "make_router", "port_name", "vip", "wait_for"]
 
 SIDES = {"core": "sbc-core", "cloud": "sbc-cloud"}
 ADDR = {("core", 4): "10.10.0.50", ("core", 6): "fd00:10::50",
@@ -46,6 +47,27 @@ def have_daemon():
 
 def vip(side, family=4):
     return VIP[side]["addr"][0 if family == 4 else 1]
+
+
+def make_router(world, node="sbc-a"):
+    """Turn a node into a plain router between both service networks."""
+    for argv in (["sysctl", "-qw", "net.ipv4.ip_forward=1",
+                  "net.ipv6.conf.all.forwarding=1"],
+                 ["ip", "addr", "add", "10.10.0.200/24", "dev", "core"],
+                 ["ip", "addr", "add", "10.20.0.200/24", "dev", "cloud"],
+                 ["ip", "addr", "add", "fd00:10::200/64", "dev", "core",
+                  "nodad"],
+                 ["ip", "addr", "add", "fd00:20::200/64", "dev", "cloud",
+                  "nodad"]):
+        world.lab.run(node, argv)
+    world.lab.run("sbc-core", ["ip", "route", "add", "10.20.0.0/24", "via",
+                               "10.10.0.200"])
+    world.lab.run("sbc-cloud", ["ip", "route", "add", "10.10.0.0/24", "via",
+                                "10.20.0.200"])
+    world.lab.run("sbc-core", ["ip", "route", "add", "fd00:20::/64", "via",
+                               "fd00:10::200"])
+    world.lab.run("sbc-cloud", ["ip", "route", "add", "fd00:10::/64", "via",
+                                "fd00:20::200"])
 
 
 class Tool:
@@ -70,6 +92,13 @@ class Tool:
 
     def wait(self, timeout=60):
         return self.proc.wait(timeout)
+
+    def errors(self):
+        """Last screen and error file of a SIPp."""
+        err = self.log.with_suffix(".err")
+        return (self.text()[-1500:] +
+                (err.read_text(errors="replace")[-3000:]
+                 if err.exists() else ""))
 
     def stop(self, sig=signal.SIGTERM):
         if self.proc.poll() is None:
@@ -303,6 +332,12 @@ class World:
             wait_for(lambda n=node: self.calls(n)["count"] == 0, timeout,
                      f"{node}: no calls left", 0.05)
 
+    def listens(self, side, port, transport="u1"):
+        """True once something is bound to the port in that namespace."""
+        flag = "-lnt" if transport.startswith("t") else "-lnu"
+        out = self.lab.run(SIDES[side], ["ss", "-H", flag]).stdout
+        return re.search(rf":{port}\s", out)
+
     # ---- SIPp ------------------------------------------------------------
 
     def sipp(self, side, scenario, *args, target=None, addr=None,
@@ -313,8 +348,8 @@ class World:
         argv = ["sipp", *([target] if target else []),
                 "-sf", REPO / f"tests/peers/{scenario}.xml",
                 "-i", addr, "-p", port, "-mi", addr, "-t", transport,
-                "-nostdin", "-trace_err", "-error_file",
-                self.dir / f"{name}.err", "-default_behaviors", "none",
+                "-nostdin", "-aa", "-trace_err", "-error_file",
+                self.dir / f"{name}-{self._counts.get(name, 0) + 1}.err",
                 "-cid_str", f"%u-%p-{side}@%s"]
         if calls:
             argv += ["-m", calls]

@@ -5,21 +5,9 @@ import time
 
 import pytest
 
-from lab import HOSTS, NODES, VIP, LabError, wait_for
+from lab import HOSTS, NODES, VIP, LabError, make_router, wait_for
 
 A, B = "10.10.0.50", "10.20.0.50"
-
-
-def make_router(world, node="sbc-a"):
-    """Turn a node into a plain router between both service networks."""
-    for argv in (["sysctl", "-qw", "net.ipv4.ip_forward=1"],
-                 ["ip", "addr", "add", "10.10.0.200/24", "dev", "core"],
-                 ["ip", "addr", "add", "10.20.0.200/24", "dev", "cloud"]):
-        world.lab.run(node, argv)
-    world.lab.run("sbc-core", ["ip", "route", "add", "10.20.0.0/24", "via",
-                               "10.10.0.200"])
-    world.lab.run("sbc-cloud", ["ip", "route", "add", "10.10.0.0/24", "via",
-                                "10.20.0.200"])
 
 
 def start_streams(world, n):

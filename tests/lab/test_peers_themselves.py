@@ -1,0 +1,111 @@
+"""The SIP peers of the tests, against each other, without the product."""
+
+import pytest
+
+from lab import ADDR, OTHER, make_router, wait_for
+from sipua import Answer, CallFailed
+
+
+@pytest.fixture(scope="module")
+def direct(tmp_path_factory):
+    """Both sides reach each other through a plain router."""
+    from conftest import make_world
+    w = make_world(tmp_path_factory, "direct", daemon=False)
+    make_router(w)
+    for side in ("core", "cloud"):
+        w.rtptool(side)
+    yield w
+    w.close()
+
+
+@pytest.fixture
+def uas(direct):
+    direct.peers()
+    yield direct
+    for key in list(direct.ua):
+        ua = direct.ua.pop(key)
+        ua.close()
+        assert not ua.errors, ua.errors
+    for media in direct.media.values():
+        media.cmd("remove", all=True)
+
+
+def place(w, user, frm="core", family=4, **kwargs):
+    call = w.ua[frm].call(user, (ADDR[OTHER[frm], family], 5060), **kwargs)
+    return call
+
+
+@pytest.mark.parametrize("transport,family", [("udp", 4), ("tcp", 4),
+                                              ("udp", 6), ("tcp", 6)])
+def test_call_with_media(uas, transport, family):
+    for ua in uas.ua.values():
+        ua.close()
+    uas.ua.clear()
+    uas.peers(transport=transport, family=family)
+    call = place(uas, "1", family=family).established()
+    peer = uas.ua["cloud"].wait_call("1")
+    wait_for(lambda: peer.acks, 5, "ACK")
+    uas.wait_media([(call, peer)])
+    assert call.reinvite("sendonly").status == 200
+    wait_for(lambda: uas.streams()[call.stream]["rx"]["silence_ms"] > 150,
+             5, "held")
+    assert uas.streams()[peer.stream]["rx"]["silence_ms"] < 100
+    assert peer.reinvite("sendrecv").status == 200
+    uas.wait_media([(call, peer)])
+    assert peer.bye().status == 200
+    call.wait("ended")
+    assert call.ended_by == "remote"
+    assert peer.bye().status == 200, "a BYE that crossed is answered too"
+    assert call.request("INFO").status == 481
+
+
+def test_failures_and_cancel(uas):
+    cloud = uas.ua["cloud"]
+    cloud.answer = Answer(code=486)
+    with pytest.raises(CallFailed) as err:
+        place(uas, "busy").established()
+    assert err.value.status == 486
+    cloud.answer = Answer(code=0)
+    call = place(uas, "cancel")
+    call.wait("early")
+    assert call.cancel().status == 200
+    call.wait("failed")
+    assert call.final.status == 487
+    assert cloud.wait_call("cancel").cancelled
+    assert uas.ua["core"].request(
+        "OPTIONS", f"sip:{ADDR['cloud', 4]}",
+        (ADDR["cloud", 4], 5060)).status == 200
+
+
+def test_retransmission(uas):
+    """A lossy network changes nothing but the time."""
+    uas.ua["cloud"].answer = Answer(after=0.0)
+    uas.lab.cut("sbc-core:core:loss=30")
+    try:
+        for i in range(5):
+            call = place(uas, f"lossy{i}").established(32)
+            peer = uas.ua["cloud"].wait_call(f"lossy{i}")
+            wait_for(lambda c=peer: c.acks, 32, "ACK")
+            assert call.bye(timeout=32).status == 200
+    finally:
+        uas.lab.heal("all")
+    sent = [e.msg for e in uas.ua["core"].log if e.sent]
+    assert len(sent) > 15, "nothing was repeated"
+
+
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+@pytest.mark.parametrize("uac,uas_", [("uac", "uas"),
+                                      ("uac_recv_bye", "uas_bye"),
+                                      ("uac_hold", "uas_hold"),
+                                      ("uac_cancel", "uas_cancel")])
+def test_sipp_scenarios(direct, uac, uas_, transport):
+    server = direct.sipp("cloud", uas_, "-d", 100, "-mp", 34000, calls=5,
+                         transport=transport)
+    wait_for(lambda: direct.listens("cloud", 5060, transport), 5,
+             "SIPp listens")
+    client = direct.sipp("core", uac, "-d", 100, "-mp", 30000,
+                         "-timeout", "20", "-timeout_error", calls=5,
+                         rate=10, transport=transport,
+                         target=f"{ADDR['cloud', 4]}:5060")
+    assert client.wait(30) == 0, client.errors()
+    assert server.wait(30) == 0, server.errors()
