@@ -1,0 +1,293 @@
+#include "sbcd/media/relay.h"
+
+#include <string.h>
+
+static void tally(struct media_relay *r, enum counter_id id)
+{
+	r->tally[id]++;
+}
+
+void media_relay_tell(struct media_relay *r)
+{
+	r->tally[COUNTER_media_tx_packets] +=
+		r->io->tx_packets - r->tx_packets_told;
+	r->tally[COUNTER_media_tx_errors] +=
+		r->io->tx_errors - r->tx_errors_told;
+	r->tx_packets_told = r->io->tx_packets;
+	r->tx_errors_told = r->io->tx_errors;
+	for (unsigned i = 0; i < COUNTER_COUNT; i++) {
+		if (!r->tally[i])
+			continue;
+		counters_add(r->counters, (enum counter_id)i, r->tally[i]);
+		r->tally[i] = 0;
+	}
+}
+
+/* Images (T.38) and other media are not RTP: relayed as they are. */
+static bool stream_is_opaque(const struct media_stream *s)
+{
+	return s->media != 'a' && s->media != 'v';
+}
+
+static void find_flow(struct media_relay *r, struct media_packet *p)
+{
+	const struct media_endpoint *e = NULL;
+
+	p->drop = true;
+	p->flow = NULL;
+	if (p->truncated) {
+		tally(r, COUNTER_media_rx_too_long);
+		return;
+	}
+	if (p->local.family)
+		e = media_nif_endpoint(p->nif, &p->local);
+	if (e)
+		p->flow = media_endpoint_flow(e, p->local.port);
+	if (!p->flow) {
+		tally(r, COUNTER_media_rx_no_flow);
+		return;
+	}
+	p->rtcp_port = media_flow_is_rtcp_port(p->flow, p->local.port);
+	p->rtcp = p->rtcp_port;
+	if (!stream_is_opaque(p->flow->stream)) {
+		enum rtp_class class =
+			rtp_classify(p->data, p->size, p->rtcp_port);
+
+		if (class == RTP_CLASS_BAD) {
+			tally(r, COUNTER_media_rx_malformed);
+			return;
+		}
+		p->rtcp = class == RTP_CLASS_RTCP;
+	} else if (!p->size) {
+		tally(r, COUNTER_media_rx_malformed);
+		return;
+	}
+	p->drop = false;
+}
+
+/* Refuses before any cryptography; learns only what survived it. */
+static void check_source(struct media_relay *r, struct media_packet *p,
+			 uint64_t now_ns)
+{
+	if (media_flow_check_source(p->flow, &p->source, p->rtcp, now_ns) !=
+	    LATCH_REFUSE)
+		return;
+	p->flow->refused++;
+	p->drop = true;
+	tally(r, COUNTER_media_rx_wrong_source);
+}
+
+/* Hands out maximal runs of packets of one transform. */
+static void run_transform(struct media_packet **packets, unsigned len,
+			  bool send, uint64_t now_ns)
+{
+	unsigned at = 0;
+
+	while (at < len) {
+		const struct media_transform *t = packets[at]->flow->transform;
+		unsigned end = at + 1;
+
+		while (end < len && packets[end]->flow->transform == t)
+			end++;
+		if (t && send)
+			t->send(packets + at, end - at, now_ns);
+		else if (t)
+			t->receive(packets + at, end - at, now_ns);
+		at = end;
+	}
+}
+
+static void mark_changed(struct media_relay *r, struct media_stream *s)
+{
+	for (unsigned i = 0; i < r->changed_len; i++)
+		if (r->changed[i] == s)
+			return;
+	if (r->changed_len < MEDIA_BATCH)
+		r->changed[r->changed_len++] = s;
+}
+
+static void count_rtp(struct media_packet *p, uint64_t now_ns)
+{
+	struct media_flow *f = p->flow;
+	struct rtp_header h;
+	unsigned saw;
+
+	f->heard = true;
+	f->last_rtp_ns = now_ns;
+	f->latch.last_ns = now_ns;
+	f->stream->packets_since_put++;
+	if (stream_is_opaque(f->stream) || rtp_parse(&h, p->data, p->size)) {
+		f->rx.packets++;
+		f->rx.bytes += p->size;
+		return;
+	}
+	saw = rtp_stats_update(&f->rx, &h, p->size, now_ns);
+	if (saw & (RTP_SAW_NEW_SSRC | RTP_SAW_WRAP))
+		f->stream->put_wanted = true;
+}
+
+/* False: the packet is not from whom we believe (two took the latch at once
+ * within one batch). */
+static bool commit(struct media_relay *r, struct media_packet *p,
+		   uint64_t now_ns)
+{
+	struct media_flow *f = p->flow;
+	struct media_stream *s = f->stream;
+
+	switch (media_flow_check_source(f, &p->source, p->rtcp, now_ns)) {
+	case LATCH_REFUSE:
+		f->refused++;
+		tally(r, COUNTER_media_rx_wrong_source);
+		return false;
+	case LATCH_LEARN:
+		media_flow_learn(f, &p->source, p->rtcp, now_ns);
+		tally(r, COUNTER_media_latched);
+		break;
+	case LATCH_ACCEPT:
+		break;
+	}
+	if (p->rtcp) {
+		f->rtcp_packets++;
+		f->last_rtcp_ns = now_ns;
+		/* Multiplexed RTCP is no sign of the RTCP port's owner. */
+		if (addr_equal(&p->source, &f->latch_rtcp.learned))
+			f->latch_rtcp.last_ns = now_ns;
+	} else {
+		count_rtp(p, now_ns);
+	}
+	if (s->put_wanted || s->packets_since_put >= MEDIA_PUT_PACKETS)
+		mark_changed(r, s);
+	return true;
+}
+
+static void queue(struct media_relay *r, struct media_flow *to, bool rtcp,
+		  const uint8_t *data, uint32_t size)
+{
+	struct media_tx tx = {
+		.out = to->endpoint->out,
+		.from = &to->local,
+		.from_port = rtcp ? media_flow_rtcp_port(to) : to->local.port,
+		.tos = to->tos,
+		.to = rtcp ? &to->to_rtcp : &to->to,
+		.payload = data,
+		.size = size,
+	};
+
+	to->tx_packets++;
+	to->tx_bytes += size;
+	r->io->ops->send(r->io, &tx);
+}
+
+/* Packets that were copied for a transform go out in one burst. */
+static void send_copies(struct media_relay *r, uint64_t now_ns)
+{
+	struct media_packet *burst[MEDIA_BATCH];
+
+	for (unsigned i = 0; i < r->copies_len; i++)
+		burst[i] = &r->copies[i];
+	run_transform(burst, r->copies_len, true, now_ns);
+	for (unsigned i = 0; i < r->copies_len; i++) {
+		struct media_packet *p = &r->copies[i];
+
+		if (!p->drop)
+			queue(r, p->flow, p->rtcp, p->data, p->size);
+	}
+	r->io->ops->flush(r->io);
+	r->copies_len = 0;
+}
+
+static void send_one(struct media_relay *r, const struct media_packet *p,
+		     struct media_flow *to, uint64_t now_ns)
+{
+	struct media_packet *copy;
+
+	if (!to->endpoint || !(p->rtcp ? to->to_rtcp.family : to->to.family)) {
+		tally(r, COUNTER_media_tx_no_destination);
+		return;
+	}
+	if (!to->transform) {
+		queue(r, to, p->rtcp, p->data, p->size);
+		return;
+	}
+	if (r->copies_len == MEDIA_BATCH)
+		send_copies(r, now_ns);
+	copy = &r->copies[r->copies_len];
+	*copy = *p;
+	copy->data = r->copy_data[r->copies_len++];
+	memcpy(copy->data, p->data, p->size);
+	copy->flow = to;
+	copy->drop = false;
+}
+
+static void fan_out(struct media_relay *r, const struct media_packet *p,
+		    uint64_t now_ns)
+{
+	struct media_stream *s = p->flow->stream;
+
+	if (!p->rtcp && !media_flow_receives(p->flow)) {
+		tally(r, COUNTER_media_rx_held);
+		return;
+	}
+	for (unsigned i = 0; i < s->flows_len; i++) {
+		struct media_flow *to = &s->flows[i];
+
+		if (to == p->flow)
+			continue;
+		if (!p->rtcp && !media_flow_sends(to))
+			tally(r, COUNTER_media_rx_held);
+		else
+			send_one(r, p, to, now_ns);
+	}
+}
+
+static void relay_packets(struct media_relay *r, struct media_packet *packets,
+			  unsigned len, uint64_t now_ns)
+{
+	struct media_packet *burst[MEDIA_BATCH];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < len; i++) {
+		struct media_packet *p = &packets[i];
+
+		if (!p->drop)
+			find_flow(r, p);
+		if (!p->drop)
+			check_source(r, p, now_ns);
+		if (!p->drop)
+			burst[n++] = p;
+	}
+	run_transform(burst, n, false, now_ns);
+	for (unsigned i = 0; i < n; i++)
+		if (!burst[i]->drop && commit(r, burst[i], now_ns))
+			fan_out(r, burst[i], now_ns);
+	if (r->copies_len)
+		send_copies(r, now_ns);
+	r->io->ops->flush(r->io);
+}
+
+void media_relay_batch(struct media_relay *r, const struct media_nif *nif,
+		       struct media_packet *packets, unsigned len,
+		       uint64_t now_ns, uint64_t stale_before_ms)
+{
+	r->changed_len = 0;
+	r->rx_packets += len;
+	r->batches++;
+	r->tally[COUNTER_media_rx_packets] += len;
+	for (unsigned i = 0; i < len; i++) {
+		struct media_packet *p = &packets[i];
+
+		p->nif = nif;
+		p->drop = false;
+		if (p->stamp_ms && p->stamp_ms < stale_before_ms) {
+			p->drop = true;
+			tally(r, COUNTER_media_rx_stale);
+		} else if (r->forward) {
+			r->forward(r->forward_ctx, p);
+			tally(r, COUNTER_media_forwarded_out);
+			p->drop = true;
+		}
+	}
+	if (!r->forward)
+		relay_packets(r, packets, len, now_ns);
+	media_relay_tell(r);
+}

@@ -1,0 +1,67 @@
+/*
+ * relay - what happens to a batch of received datagrams: find the flow,
+ * classify and validate, check the source, count, fan out to the other flows
+ * of the stream, send. In forward mode the batch goes to the peer node
+ * instead, untouched.
+ *
+ * The steps run over the whole batch one after the other, so that an SRTP
+ * engine behind the transform hook gets bursts.
+ *
+ * Layer: media. Media worker; one object per relay thread, used by it alone.
+ */
+#ifndef SBCD_MEDIA_RELAY_H
+#define SBCD_MEDIA_RELAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "sbcd/base/counters.h"
+#include "sbcd/media/io.h"
+#include "sbcd/media/stream.h"
+
+/*
+ * What is done to packets between the wire and the relay. Both ends of a
+ * burst belong to the same transform, not to the same flow. A packet that is
+ * refused gets drop = true.
+ */
+struct media_transform {
+	void (*receive)(struct media_packet **packets, unsigned len,
+			uint64_t now_ns);
+	/* data is a copy, data[size + MEDIA_TAIL_BYTES] is writable; flow is
+	 * the one it goes to. */
+	void (*send)(struct media_packet **packets, unsigned len,
+		     uint64_t now_ns);
+};
+
+/* Takes a packet instead of the relay (planned switchover). */
+typedef void media_forward_fn(void *ctx, const struct media_packet *p);
+
+struct media_relay {
+	struct media_io *io;
+	struct counters *counters;
+	media_forward_fn *forward; /* NULL: relay */
+	void *forward_ctx;
+	uint64_t rx_packets, batches;
+	/* Of this batch: added to the shared counters once at its end. */
+	uint64_t tally[COUNTER_COUNT];
+	uint64_t tx_packets_told, tx_errors_told;
+	/* Streams whose state changed in this batch. */
+	struct media_stream *changed[MEDIA_BATCH];
+	unsigned changed_len;
+	/* Copies for transforms that write. */
+	struct media_packet copies[MEDIA_BATCH];
+	unsigned copies_len;
+	uint8_t copy_data[MEDIA_BATCH]
+			 [MEDIA_PAYLOAD_MAX_BYTES + MEDIA_TAIL_BYTES];
+};
+
+/*
+ * All packets came in on `nif`. stale_before_ms: drop what the kernel stamped
+ * earlier (wall clock), 0 = nothing.
+ */
+void media_relay_batch(struct media_relay *r, const struct media_nif *nif,
+		       struct media_packet *packets, unsigned len,
+		       uint64_t now_ns, uint64_t stale_before_ms);
+/* Adds what a batch counted to the shared page. */
+void media_relay_tell(struct media_relay *r);
+
+#endif

@@ -1,0 +1,139 @@
+/*
+ * stream - a relayed stream and its flows: what the media record wants, what
+ * was learned from packets, where packets go, and when silence is too long.
+ *
+ * The control thread builds a stream from a record and hands it to the relay
+ * thread of its ports; an update is a new object that inherits what the old
+ * one learned. After the hand-over only the relay thread touches it.
+ *
+ * Layer: media. Media worker; no locks, no input/output, the clock is given.
+ */
+#ifndef SBCD_MEDIA_STREAM_H
+#define SBCD_MEDIA_STREAM_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "hasync/key.h"
+#include "sbcd/base/addr.h"
+#include "sbcd/config/config.h"
+#include "sbcd/media/latch.h"
+#include "sbcd/media/ports.h"
+#include "sbcd/media/rtp.h"
+#include "sbcd/record/kinds.h"
+
+struct media_stream;
+struct media_transform;
+
+#define MEDIA_NS_PER_MS ((uint64_t)1000000)
+
+enum {
+	MEDIA_LATCH_SILENCE_MS = 1000,
+	MEDIA_RTCP_LATCH_SILENCE_MS = 15000, /* RTCP comes every 5 s */
+	MEDIA_PUT_PERIOD_MS = 10000,
+	MEDIA_PUT_PACKETS = 8192,
+	/* Whoever alternates SSRC or source does not flood the records. */
+	MEDIA_PUT_MIN_MS = 250,
+	MEDIA_FLOW_MAX_BYTES = 512,
+};
+
+/* One side of a stream. */
+struct media_flow {
+	struct media_stream *stream;
+	struct media_endpoint *endpoint; /* NULL: no address yet, inert */
+	const struct media_nif *nif;
+	const struct media_transform *transform; /* SRTP; NULL: plain */
+	void *transform_state;
+
+	/* from the record */
+	struct addr local, remote, remote_rtcp;
+	uint16_t leg;
+	uint8_t direction; /* enum rec_flow_direction */
+	uint8_t tos;
+	bool rtcp_mux;
+	bool latch_allowed;
+
+	/* learned */
+	bool heard; /* RTP came in this call, here or on the other node */
+	struct latch latch, latch_rtcp;
+	struct addr to, to_rtcp; /* family 0: unknown */
+	struct rtp_stats rx;
+	uint64_t last_rtp_ns, last_rtcp_ns; /* monotonic, 0 = not here */
+	uint64_t expect_since_ns; /* since when silence counts */
+	uint64_t rtcp_packets;
+	uint64_t tx_packets, tx_bytes; /* to this side, RTP and RTCP */
+	uint64_t refused; /* from a wrong source */
+};
+
+static_assert(sizeof(struct media_flow) <= MEDIA_FLOW_MAX_BYTES,
+	      "a flow must stay small");
+
+struct media_stream {
+	struct ha_key key; /* of the media record */
+	struct media_stream *prev, *next; /* relay thread's list */
+	uint8_t media;
+	uint8_t guard; /* enum rec_guard */
+	uint8_t flows_len;
+	bool put_wanted; /* something changed that the peer must know */
+	uint16_t shard;
+	uint32_t guard_initial_ms, guard_subsequent_ms;
+	uint64_t last_put_ns;
+	uint64_t packets_since_put;
+	struct media_flow flows[];
+};
+
+struct media_stream_params {
+	const struct media_nifs *nifs;
+	const struct config *config; /* DSCP of the realms; may be NULL */
+	uint64_t now_ns;
+};
+
+/*
+ * -EINVAL: the record makes no sense (no flows, unknown interface or port,
+ * flows on different shards); -ENOMEM. free() with media_stream_free().
+ */
+int media_stream_build(struct media_stream **out, const struct ha_key *key,
+		       const struct rec_media *rec,
+		       const struct media_stream_params *p)
+	__attribute__((warn_unused_result));
+void media_stream_free(struct media_stream *s);
+/* Bytes of the object; never changes. */
+size_t media_stream_size(const struct media_stream *s);
+
+/* ---- relay thread
+ * ------------------------------------------------------------ */
+
+/* Takes over what `old` learned; a changed remote address is learned anew. */
+void media_stream_inherit(struct media_stream *s,
+			  const struct media_stream *old, uint64_t now_ns);
+/* Ports of the flows point here, or no more. Return ports claimed/released. */
+unsigned media_stream_claim(struct media_stream *s);
+unsigned media_stream_release(struct media_stream *s);
+/* This node begins to relay: silence counts from now. */
+void media_stream_activate(struct media_stream *s, uint64_t now_ns);
+
+void media_stream_restore(struct media_stream *s, const struct rec_mstate *m,
+			  uint64_t now_ns);
+void media_stream_export(const struct media_stream *s, struct rec_mstate *m,
+			 uint64_t now_ns, uint64_t wall_ms);
+/* Should the state be put now? */
+bool media_stream_put_due(const struct media_stream *s, uint64_t now_ns);
+void media_stream_put_done(struct media_stream *s, uint64_t now_ns);
+
+/* Checks silence; true when s->guard changed. */
+bool media_stream_guard(struct media_stream *s, uint64_t now_ns);
+
+/* We may send to, receive from that side (RTP; RTCP always goes). */
+bool media_flow_sends(const struct media_flow *f);
+bool media_flow_receives(const struct media_flow *f);
+bool media_flow_is_rtcp_port(const struct media_flow *f, uint16_t port);
+/* Port of ours that RTCP leaves from. */
+uint16_t media_flow_rtcp_port(const struct media_flow *f);
+/* LATCH_REFUSE …; media_flow_learn() when LATCH_LEARN. */
+enum latch_verdict media_flow_check_source(const struct media_flow *f,
+					   const struct addr *source, bool rtcp,
+					   uint64_t now_ns);
+void media_flow_learn(struct media_flow *f, const struct addr *source,
+		      bool rtcp, uint64_t now_ns);
+
+#endif
