@@ -6,6 +6,7 @@
  */
 #include <linux/bpf.h>
 #include <linux/in.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 enum {
@@ -49,25 +50,34 @@ struct {
 const volatile __u32 ifindex = 0;
 const volatile __u32 shards = 1;
 
+/*
+ * The verifier wants loads at fixed offsets of the context; volatile keeps
+ * the compiler from merging those of the two branches into one.
+ */
+#define CTX(field) (*(volatile __u32 *)&ctx->field)
+
 SEC("sk_lookup")
 int anyport(struct bpf_sk_lookup *ctx)
 {
+	__u32 ip4 = CTX(local_ip4);
+	__u32 ip6_0 = CTX(local_ip6[0]), ip6_1 = CTX(local_ip6[1]);
+	__u32 ip6_2 = CTX(local_ip6[2]), ip6_3 = CTX(local_ip6[3]);
+	__u32 port = ctx->local_port;
 	struct anyport_key key = {};
 	struct anyport_value *value;
 	struct bpf_sock *sk;
-	__u32 port = ctx->local_port;
 	__u32 base = 0;
 
 	if (ctx->protocol != IPPROTO_UDP || ctx->ingress_ifindex != ifindex)
 		return SK_PASS;
 	if (ctx->family == FAMILY_INET) {
-		key.addr[2] = __builtin_bswap32(0xffff);
-		key.addr[3] = ctx->local_ip4;
+		key.addr[2] = bpf_htonl(0xffff);
+		key.addr[3] = ip4;
 	} else if (ctx->family == FAMILY_INET6) {
-		key.addr[0] = ctx->local_ip6[0];
-		key.addr[1] = ctx->local_ip6[1];
-		key.addr[2] = ctx->local_ip6[2];
-		key.addr[3] = ctx->local_ip6[3];
+		key.addr[0] = ip6_0;
+		key.addr[1] = ip6_1;
+		key.addr[2] = ip6_2;
+		key.addr[3] = ip6_3;
 		base = SHARDS_MAX;
 	} else {
 		return SK_PASS;

@@ -10,7 +10,7 @@
 
 enum {
 	MONITOR_RCVBUF_BYTES = 1 << 20,
-	/* A storm must not turn one dispatch into a loop without end. */
+	/* A storm must not turn it into a loop without end. */
 	DRAIN_MAX = 4096,
 };
 
@@ -18,7 +18,6 @@ struct netif_monitor {
 	struct netif_nl nl;
 	struct netif_monitor_ops ops;
 	void *arg;
-	bool lost; /* the kernel dropped events: resync when drained */
 };
 
 static int monitor_subscribe(struct netif_monitor *m)
@@ -165,14 +164,27 @@ static void deliver(struct netif_monitor *m, const char *buf, int len)
 	}
 }
 
+/*
+ * Events that are queued are older than what a resync reads: delivered after
+ * it they would bring back the past.
+ */
+static void discard_queued(struct netif_monitor *m)
+{
+	char buf[1];
+
+	for (int i = 0; i < DRAIN_MAX; i++) {
+		if (recv(m->nl.fd, buf, sizeof(buf), 0) < 0 &&
+		    errno != ENOBUFS && errno != EINTR)
+			return;
+	}
+}
+
 int netif_monitor_dispatch(struct netif_monitor *m, unsigned budget)
 {
 	_Alignas(struct nlmsghdr) char buf[32768];
 	struct sockaddr_nl from;
 	int done = 0;
 
-	if (budget > DRAIN_MAX)
-		budget = DRAIN_MAX;
 	while ((unsigned)done < budget) {
 		socklen_t len = sizeof(from);
 		ssize_t n = recvfrom(m->nl.fd, buf, sizeof(buf), MSG_TRUNC,
@@ -186,17 +198,13 @@ int netif_monitor_dispatch(struct netif_monitor *m, unsigned budget)
 			return -errno;
 		done++;
 		if (n < 0 || (size_t)n > sizeof(buf)) {
-			m->lost = true;
-			continue;
+			discard_queued(m);
+			if (m->ops.resync)
+				m->ops.resync(m->arg);
+			break;
 		}
 		if (len == sizeof(from) && from.nl_pid == 0)
 			deliver(m, buf, (int)n);
-	}
-	/* Stopped by the budget: the rest is older than the resync's view. */
-	if (m->lost && (unsigned)done < budget) {
-		m->lost = false;
-		if (m->ops.resync)
-			m->ops.resync(m->arg);
 	}
 	return done;
 }

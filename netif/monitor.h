@@ -3,7 +3,7 @@
  * namespace, delivered by callback from a non-blocking fd.
  *
  * Guarantees: dispatch never blocks; when the kernel dropped events
- * (ENOBUFS), resync is called once, after what was still queued, and the
+ * (ENOBUFS), what is still queued is discarded and resync is called: the
  * caller reads the state anew. Callbacks may not destroy the monitor.
  *
  * Layer: netif (library). Process: keeper. Thread: that of dispatch.
@@ -60,8 +60,8 @@ void netif_monitor_destroy(struct netif_monitor *m);
 int netif_monitor_fd(const struct netif_monitor *m);
 
 /*
- * Delivers what is queued, at most budget datagrams. Returns the number of
- * datagrams read (0: nothing was there), or -errno: the fd is useless.
+ * Delivers what is queued, at most budget (not 0) datagrams. Returns the number
+ * of datagrams read (0: nothing was there), or -errno: the fd is useless.
  */
 int netif_monitor_dispatch(struct netif_monitor *m, unsigned budget)
 	__attribute__((warn_unused_result));

@@ -22,6 +22,7 @@ enum {
 
 int netif_nl_open(struct netif_nl *nl, bool nonblocking)
 {
+	const struct sockaddr_nl any = {.nl_family = AF_NETLINK};
 	const struct timeval tv = {.tv_sec = ANSWER_TIMEOUT_S};
 	const int one = 1;
 	int fd, err;
@@ -38,6 +39,9 @@ int netif_nl_open(struct netif_nl *nl, bool nonblocking)
 		goto err_close;
 	if (setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one,
 		       sizeof(one)) < 0)
+		goto err_close;
+	/* Without an address of its own a socket hears no event. */
+	if (bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0)
 		goto err_close;
 	nl->fd = fd;
 	nl->seq = 1;

@@ -39,9 +39,10 @@ struct netif_nlreq {
 	_Alignas(struct nlmsghdr) char buf[NETIF_NLREQ_BYTES];
 };
 
-/* groups: rtnetlink multicast groups (1-based numbers), or NULL. */
+/* nonblocking: for a socket that only listens. */
 int netif_nl_open(struct netif_nl *nl, bool nonblocking);
 void netif_nl_close(struct netif_nl *nl);
+/* group: RTNLGRP_... */
 int netif_nl_join(struct netif_nl *nl, unsigned group);
 
 void netif_nlreq_init(struct netif_nlreq *req);
