@@ -17,10 +17,10 @@ static int pool_reserve(struct sdp *sdp, size_t more)
 	size_t want = sdp->pool_size + more, capacity = sdp->pool_capacity;
 	char *pool;
 
-	if (want <= capacity)
-		return 0;
 	if (want > SDP_POOL_MAX)
 		return -ENOSPC;
+	if (want <= capacity)
+		return 0;
 	while (capacity < want)
 		capacity *= 2;
 	/* Not realloc(): it would leave keys behind in freed memory. */
@@ -68,10 +68,10 @@ static int lines_reserve(struct sdp *sdp)
 	unsigned capacity = sdp->lines_capacity + 64;
 	struct sdp_line *lines;
 
-	if (sdp->lines_len < sdp->lines_capacity)
-		return 0;
 	if (sdp->lines_len >= SDP_EDITED_LINES_MAX)
 		return -ENOSPC;
+	if (sdp->lines_len < sdp->lines_capacity)
+		return 0;
 	lines = realloc(sdp->lines, capacity * sizeof(*lines));
 	if (!lines)
 		return -ENOMEM;
@@ -282,22 +282,24 @@ int sdp_media_reject(struct sdp *sdp, unsigned m)
 int sdp_attr_add(struct sdp *sdp, unsigned section, const char *name,
 		 const char *value)
 {
+	size_t size = strlen("a=:") + strlen(name) + strlen(value ? value : "");
 	struct sdp_range range;
 	char *line;
-	int n, rc;
+	int rc;
 
 	if (!sdp_section(sdp, section, &range))
 		return -ERANGE;
 	if (!is_one_line(name) || (value && !is_one_line(value)))
 		return -EINVAL;
-	n = asprintf(&line, "a=%s%s%s", name, value ? ":" : "",
-		     value ? value : "");
-	if (n < 0)
+	if (size > SDP_SIZE_MAX)
+		return -ENOSPC;
+	line = malloc(size + 1);
+	if (!line)
 		return -ENOMEM;
-	rc = n > SDP_SIZE_MAX ? -ENOSPC
-			      : sdp_line_insert(sdp, section, range.end, line,
-						(size_t)n);
-	explicit_bzero(line, (size_t)n);
+	snprintf(line, size + 1, "a=%s%s%s", name, value ? ":" : "",
+		 value ? value : "");
+	rc = sdp_line_insert(sdp, section, range.end, line, strlen(line));
+	explicit_bzero(line, size);
 	free(line);
 	return rc;
 }
