@@ -72,6 +72,7 @@ static const struct record_field dialog_fields[] = {
 	FIELD(18, RT_BYTES, rec_dialog, remote_sdp),
 	FIELD(19, RT_U64, rec_dialog, session_expires_ms),
 	FIELD(20, RT_U8, rec_dialog, session_refresher),
+	FIELD(21, RT_BOOL, rec_dialog, ack_has_sdp),
 	END,
 };
 

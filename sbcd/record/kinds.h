@@ -116,6 +116,7 @@ struct rec_dialog {
 	struct rec_bytes_sdp remote_sdp; /* what the peer last sent */
 	uint64_t session_expires_ms; /* RFC 4028 deadline, 0 = none */
 	uint8_t session_refresher;   /* 0 none, 1 us, 2 the peer */
+	bool ack_has_sdp; /* the ACK of our last INVITE carried local_sdp */
 };
 
 enum rec_txn_side { TXN_SERVER = 1, TXN_CLIENT = 2 };
