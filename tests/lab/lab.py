@@ -245,6 +245,17 @@ class World:
                         key=side, media_base=30000 + 4000 * i)
         return self.ua["core"], self.ua["cloud"]
 
+    def more_peers(self, family=4, transport="tcp", last=51):
+        """Second agents: TCP at .51, or IPv6; keyed core-tcp, cloud-6 ..."""
+        name = "6" if family == 6 else transport
+        for i, side in enumerate(SIDES):
+            host = (ADDR[side, 6] if family == 6 else
+                    ADDR[side, 4].replace(".50", f".{last}"))
+            self.add_ua(side, host, key=f"{side}-{name}",
+                        transport=transport,
+                        media_base=38000 + 2000 * i)
+        return self.ua[f"core-{name}"], self.ua[f"cloud-{name}"]
+
     def add_ua(self, side, host, key=None, port=5060, **kwargs):
         self.loop = self.loop or Loop()
         ua = Ua(self.loop, host, port, media=self.media.get(side),
@@ -259,14 +270,22 @@ class World:
             wait_for(lambda s=side: self.ua[s].received("OPTIONS"), timeout,
                      f"OPTIONS to {side}", 0.05)
 
-    def establish(self, n=1, frm="core", family=4, media=True, prefix="c",
-                  timeout=20, **kwargs):
+    def user(self, prefix="c"):
+        """A number nobody has called yet."""
+        return f"{prefix}{100000 + self.count('user')}"
+
+    def place(self, user=None, frm="core", family=4, **kwargs):
+        """One call to the pair; returned before it is answered."""
+        side = frm.split("-")[0]
+        return self.ua[frm].call(user or self.user(),
+                                 (vip(side, family), 5060), **kwargs)
+
+    def establish(self, n=1, frm="core", to=None, family=4, media=True,
+                  prefix="c", timeout=20, **kwargs):
         """n calls from one side to the other: [(caller, callee), ...]"""
-        a, b = self.ua[frm], self.ua[OTHER[frm]]
-        base = self.count("establish") * 100000
-        users = [f"{prefix}{base + i}" for i in range(n)]
-        callers = [a.call(u, (vip(frm, family), 5060), **kwargs)
-                   for u in users]
+        b = self.ua[to or OTHER[frm.split("-")[0]]]
+        users = [self.user(prefix) for _ in range(n)]
+        callers = [self.place(u, frm, family, **kwargs) for u in users]
         pairs = [(call.established(timeout), b.wait_call(u, timeout))
                  for u, call in zip(users, callers)]
         for _, callee in pairs:
@@ -311,6 +330,10 @@ class World:
             assert t["streams_silent"] == 0, (side, t)
             assert t["streams_never_heard"] == 0, (side, t)
         return totals
+
+    def forget_media(self):
+        for media in self.media.values():
+            media.cmd("remove", all=True)
 
     def hang_up(self, pairs, timeout=10):
         """BYE from alternating sides; every one answered 200."""

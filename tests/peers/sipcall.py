@@ -70,6 +70,7 @@ class Call:
         self.end_reason = None
         self.extra = ()
         self.acks = 0
+        self.reinvite_answer = 200
         self._pending_ack = self._reply = None
         self._last_ack = {}
 
@@ -430,12 +431,11 @@ class Call:
             resp.set(name, value)
         self.final = resp
         await self._set_state("failed")
-        await self._reliable_failure(resp)
+        await self._reliable_failure(resp, self._reply)
 
-    async def _reliable_failure(self, resp):
+    async def _reliable_failure(self, resp, reply, forget=True):
         """A failure too is repeated until its ACK, over UDP (timer G)."""
         acked = self._pending_ack = asyncio.Event()
-        reply = self._reply
 
         async def repeat():
             wait, end = T1, time.monotonic() + TIMEOUT
@@ -449,7 +449,8 @@ class Call:
                     wait = min(2 * wait, T2)
             else:
                 self.ua.errors.append(f"{self!r}: no ACK for a failure")
-            self._forget()
+            if forget:
+                self._forget()
         await reply(resp)
         self.ua._spawn(repeat())
 
@@ -474,6 +475,9 @@ class Call:
         return await reply(response(msg, 200).add("Allow", ALLOW))
 
     async def _on_reinvite(self, msg, reply):
+        if self.reinvite_answer >= 300:
+            return await self._reliable_failure(
+                response(msg, self.reinvite_answer), reply, forget=False)
         resp = response(msg, 200).add(
             "Contact", self.ua.contact(self.transport))
         if msg.get("Contact"):

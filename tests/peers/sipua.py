@@ -59,6 +59,10 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(
             coro, self.loop).result(timeout)
 
+    def post(self, coro):
+        """Start it and return a future, to have two things in flight."""
+        return asyncio.run_coroutine_threadsafe(coro, self.loop)
+
     def stop(self):
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(5)
