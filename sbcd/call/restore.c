@@ -1,0 +1,489 @@
+/* Records that come from the keeper: following the active, taking over. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sbcd/base/log.h"
+#include "sbcd/call/b2bua_int.h"
+#include "sbcd/record/record.h"
+
+/* ---- following ---------------------------------------------------------------
+ */
+
+static bool call_empty(const struct call *c)
+{
+	return !c->value.data && !c->legs_len && !c->streams_len && !c->txns;
+}
+
+static int take(struct blob *at, const void *value, size_t size)
+{
+	int err = blob_set(at, value, size);
+
+	at->dirty = false;
+	return err;
+}
+
+static int take_call(struct call *c, const void *value, size_t size)
+{
+	struct rec_call r;
+
+	if (record_decode(REC_CALL, value, size, &r) || !r.state ||
+	    r.state > CALL_ENDING)
+		return -EBADMSG;
+	if (take(&c->value, value, size))
+		return -ENOMEM;
+	c->state = r.state;
+	c->next_txn = r.next_txn;
+	c->max_deadline_ms = r.max_duration_deadline_ms;
+	return 0;
+}
+
+static int take_dialog(struct call *c, uint16_t sub, const void *value,
+		       size_t size)
+{
+	struct leg *l = leg_find_sub(c, sub);
+	struct rec_dialog d;
+	int err;
+
+	if (record_decode(REC_DIALOG, value, size, &d) || !d.state ||
+	    d.state > DIALOG_ENDED || !d.local_tag[0])
+		return -EBADMSG;
+	if (!l) {
+		err = leg_create(c, sub, sub ? LEG_CALLEE : LEG_CALLER, &l);
+		if (err)
+			return err;
+	}
+	err = leg_hash(l, &d);
+	if (!err)
+		err = take(&l->value, value, size);
+	l->restored = true;
+	return err;
+}
+
+static struct txn *txn_find_sub(const struct call *c, uint16_t sub)
+{
+	for (struct txn *t = c->txns; t; t = t->next)
+		if (t->sub == sub && t->recorded)
+			return t;
+	return NULL;
+}
+
+static int take_txn(struct call *c, uint16_t sub, const void *value,
+		    size_t size)
+{
+	struct txn *t = txn_find_sub(c, sub);
+
+	if (!t) {
+		t = calloc(1, sizeof(*t));
+		if (!t)
+			return -ENOMEM;
+		t->call = c;
+		t->sub = sub;
+		t->recorded = t->stored = true;
+		t->next = c->txns;
+		c->txns = t;
+		c->owner->txns_len++;
+	}
+	return take(&t->value, value, size);
+}
+
+static int take_media(struct call *c, uint16_t sub, const void *value,
+		      size_t size)
+{
+	struct rec_media m;
+	int err;
+
+	if (sub >= CALL_STREAMS_MAX ||
+	    record_decode(REC_MEDIA, value, size, &m))
+		return -EBADMSG;
+	err = stream_store(c, sub, &m);
+	/* The bytes as they came: a newer node may have said more in them. */
+	if (!err)
+		err = take(&c->streams[sub], value, size);
+	return err;
+}
+
+static void drop_leg(struct call *c, uint16_t sub)
+{
+	for (unsigned i = 0; i < c->legs_len; i++)
+		if (c->legs[i]->sub == sub) {
+			leg_free(c->legs[i]);
+			c->legs[i] = c->legs[--c->legs_len];
+			return;
+		}
+}
+
+static void drop(struct call *c, const struct ha_key *key)
+{
+	struct txn *t;
+
+	switch (key->kind) {
+	case REC_CALL:
+		blob_clear(&c->value);
+		c->state = 0;
+		break;
+	case REC_DIALOG:
+		drop_leg(c, key->sub);
+		break;
+	case REC_TXN:
+		t = txn_find_sub(c, key->sub);
+		if (t)
+			txn_free(t);
+		break;
+	case REC_MEDIA:
+		stream_remove(c, key->sub);
+		break;
+	default:
+		break;
+	}
+}
+
+static int media_state(struct b2bua *b, const struct ha_key *key,
+		       const void *value, size_t size)
+{
+	struct call *c = call_find(b, key->id);
+	struct rec_mstate m;
+
+	if (!value || !b->active || !c)
+		return 0;
+	if (record_decode(REC_MSTATE, value, size, &m))
+		return -EBADMSG;
+	if (m.guard && (c->state == CALL_ESTABLISHED ||
+			c->state == CALL_ANSWERED))
+		b2bua_end(b, c, 480, "Media timeout");
+	return 0;
+}
+
+static int take_record(struct call *c, const struct ha_key *key,
+		       const void *value, size_t size)
+{
+	switch (key->kind) {
+	case REC_CALL:
+		return take_call(c, value, size);
+	case REC_DIALOG:
+		return take_dialog(c, key->sub, value, size);
+	case REC_TXN:
+		return take_txn(c, key->sub, value, size);
+	default:
+		return take_media(c, key->sub, value, size);
+	}
+}
+
+int b2bua_record(struct b2bua *b, const struct ha_key *key, const void *value,
+		 size_t size)
+{
+	struct call *c;
+	int err = 0;
+
+	if (key->kind == REC_MSTATE)
+		return media_state(b, key, value, size);
+	if (key->kind < REC_CALL || key->kind > REC_MEDIA)
+		return 0;
+	/* The active writes these kinds itself: nobody knows better. */
+	if (b->active)
+		return 0;
+	c = call_find(b, key->id);
+	if (!value) {
+		if (c)
+			drop(c, key);
+	} else {
+		if (!c)
+			err = call_create(b, key->id, &c);
+		if (!err)
+			err = take_record(c, key, value, size);
+	}
+	if (c && call_empty(c))
+		call_free(c);
+	return err;
+}
+
+/* ---- taking over ---------------------------------------------------------------
+ */
+
+static bool txn_decode(struct call *c, struct txn *t)
+{
+	struct rec_txn *r = &c->owner->txn_scratch;
+
+	if (record_decode(REC_TXN, t->value.data, t->value.size, r))
+		return false;
+	t->leg = leg_find_sub(c, r->leg);
+	t->method = (uint8_t)call_method_of(r->method);
+	if (!t->leg || t->method == METHOD_OTHER || !r->request.size ||
+	    (r->side != TXN_SERVER && r->side != TXN_CLIENT))
+		return false;
+	if (blob_set(&t->request, r->request.data, r->request.size))
+		return false;
+	if (r->response.size &&
+	    blob_set(&t->response, r->response.data, r->response.size))
+		return false;
+	t->side = r->side;
+	t->state = r->state;
+	t->transport = r->transport;
+	t->cseq = r->cseq;
+	t->peer = r->peer;
+	t->last_status = r->last_status;
+	t->pair_sub = r->pair;
+	t->pair_valid = r->pair_valid;
+	t->cancelled = r->state == TXN_CANCELLED;
+	t->until_ms = r->retransmit_until_ms;
+	memcpy(t->branch, r->branch, sizeof(t->branch));
+	blob_clear(&t->value);
+	return true;
+}
+
+static bool txn_has_offer(const struct txn *t)
+{
+	/* Not parsed here: an INVITE carries SDP when its headers say so. */
+	return memmem(t->request.data, t->request.size, "application/sdp", 15);
+}
+
+/* What cannot be gone on with is given up; the peer sends it again. */
+static void txn_resume(struct txn *t)
+{
+	struct call *c = t->call;
+	struct b2bua *b = c->owner;
+	uint64_t now = b2bua_now(b);
+	struct rec_dialog d;
+
+	t->delayed = !txn_has_offer(t);
+	if (leg_load(t->leg, &d) || b->ops->restore(b->ctx, t, &d)) {
+		log_rated(LOG_WARNING,
+			  "event=txn-restore call=%016llx method=%s result=failed",
+			  (unsigned long long)c->id,
+			  call_method_name((enum call_method)t->method));
+		txn_free(t);
+		return;
+	}
+	if (t->cancelled)
+		t->until_ms = now + B2BUA_T1X64_MS;
+	if (t->side == TXN_SERVER && t->state == TXN_ANSWERED) {
+		if (!t->until_ms)
+			t->until_ms = now + B2BUA_T1X64_MS;
+		t->retransmit_ms = B2BUA_T1_MS;
+		t->next_ms = now + B2BUA_T1_MS;
+		b->ops->retransmit(b->ctx, t);
+	}
+}
+
+static void resume_side(struct call *c, uint8_t side)
+{
+	struct txn *next;
+
+	for (struct txn *t = c->txns; t; t = next) {
+		next = t->next;
+		if (t->side == side)
+			txn_resume(t);
+	}
+}
+
+/* A server transaction that lost its other half would wait for ever. */
+static void check_halves(struct call *c)
+{
+	struct txn *next;
+	bool lost = false;
+
+	for (struct txn *t = c->txns; t; t = next) {
+		next = t->next;
+		if (t->side != TXN_SERVER || t->state == TXN_ANSWERED ||
+		    t->pair || t->done)
+			continue;
+		if (t->method == METHOD_INVITE && c->state < CALL_ANSWERED)
+			lost = true;
+		else
+			txn_reject(t, 500, NULL, 0);
+	}
+	if (lost)
+		b2bua_end(c->owner, c, 500, "Lost in take-over");
+}
+
+static void restore_call(struct call *c)
+{
+	struct txn *next;
+
+	c->restore_pending = false;
+	for (struct txn *t = c->txns; t; t = next) {
+		next = t->next;
+		if (t->value.data && !txn_decode(c, t))
+			txn_free(t);
+	}
+	for (struct txn *t = c->txns; t; t = t->next)
+		if (t->pair_valid && !t->pair) {
+			struct txn *p = txn_find_sub(c, t->pair_sub);
+
+			if (p && p != t && p->side != t->side) {
+				t->pair = p;
+				p->pair = t;
+			}
+		}
+	/* The caller's side first: there is somebody to report to. */
+	resume_side(c, TXN_SERVER);
+	resume_side(c, TXN_CLIENT);
+	check_halves(c);
+	if (c->state == CALL_ANSWERED) {
+		bool waiting = false;
+
+		for (struct txn *t = c->txns; t; t = t->next)
+			waiting |= t->state == TXN_ANSWERED;
+		/* The ACK came, what followed was not told. */
+		if (!waiting)
+			call_event(c, CALL_EV_ACK, &(struct end_info){0});
+	}
+	if (c->state == CALL_ENDING)
+		end_resume(c);
+	timers_rearm(c);
+}
+
+void restore_unqueue(struct call *c)
+{
+	struct b2bua *b = c->owner;
+	struct call *prev = NULL, *i;
+
+	if (!c->restore_pending)
+		return;
+	for (i = b->restore_head; i && i != c; i = i->restore_next)
+		prev = i;
+	if (!i)
+		return;
+	if (prev)
+		prev->restore_next = c->restore_next;
+	else
+		b->restore_head = c->restore_next;
+	if (b->restore_tail == c)
+		b->restore_tail = prev;
+}
+
+void b2bua_restore_call(struct b2bua *b, struct call *c)
+{
+	if (!c->restore_pending)
+		return;
+	restore_unqueue(c);
+	restore_call(c);
+}
+
+void restore_run(struct b2bua *b)
+{
+	uint64_t now;
+
+	if (!b->restore_head)
+		return;
+	now = b2bua_now(b);
+	if (now < b->restore_next_ms)
+		return;
+	b->restore_next_ms = now + B2BUA_RESTORE_TICK_MS;
+	for (int i = 0; i < B2BUA_RESTORE_BATCH && b->restore_head; i++) {
+		struct call *c = b->restore_head;
+
+		b->restore_head = c->restore_next;
+		if (!b->restore_head)
+			b->restore_tail = NULL;
+		restore_call(c);
+	}
+}
+
+static void queue(struct call *c)
+{
+	struct b2bua *b = c->owner;
+
+	c->restore_pending = true;
+	c->restore_next = NULL;
+	if (b->restore_tail)
+		b->restore_tail->restore_next = c;
+	else
+		b->restore_head = c;
+	b->restore_tail = c;
+}
+
+/* An INVITE that was not forwarded yet, or an end half done: what the caller
+ * sends again makes it anew. */
+static bool call_complete(const struct call *c)
+{
+	if (!c->value.data || c->legs_len < 2)
+		return false;
+	for (unsigned i = 0; i < c->legs_len; i++)
+		if (!c->legs[i]->value.data)
+			return false;
+	return true;
+}
+
+static void activate_call(struct call *c, size_t *dropped)
+{
+	struct b2bua *b = c->owner;
+	struct rec_call r;
+
+	if (!call_complete(c) || call_load(c, &r)) {
+		store_delete(c);
+		call_free(c);
+		(*dropped)++;
+		return;
+	}
+	for (struct txn *t = c->txns; t; t = t->next)
+		if (t->sub >= c->next_txn)
+			c->next_txn = (uint16_t)(t->sub + 1);
+	if (c->state < CALL_ANSWERED && b->config->sip.ring_timeout_ms)
+		c->ring_deadline_ms =
+			r.created_ms + b->config->sip.ring_timeout_ms;
+	if (c->txns || c->state != CALL_ESTABLISHED)
+		queue(c);
+	else
+		timers_rearm(c);
+}
+
+void b2bua_activate(struct b2bua *b)
+{
+	struct call *c, *next;
+	size_t dropped = 0;
+
+	if (b->active)
+		return;
+	b->active = true;
+	for (c = b->calls; c; c = next) {
+		next = c->hh.next;
+		activate_call(c, &dropped);
+	}
+	log_notice("event=calls-activated calls=%zu incomplete=%zu",
+		   call_count(b), dropped);
+}
+
+/* ---- what comes in for a call before its turn -----------------------------------
+ */
+
+static struct txn *server_invite(struct call *c)
+{
+	struct leg *caller = leg_find_sub(c, 0);
+
+	return caller ? txn_find(caller, TXN_SERVER, METHOD_INVITE) : NULL;
+}
+
+int restore_invite(struct call *c, void *handle)
+{
+	struct b2bua *b = c->owner;
+
+	if (!c->restore_pending)
+		return -EEXIST;
+	/* The stack's new transaction takes the place of the lost one. */
+	for (struct txn *t = c->txns; t; t = t->next)
+		if (t->value.data && txn_decode(c, t) &&
+		    t->side == TXN_SERVER && t->method == METHOD_INVITE &&
+		    t->leg->role == LEG_CALLER && !t->handle) {
+			struct rec_dialog d;
+
+			if (leg_load(t->leg, &d))
+				return -EEXIST;
+			t->handle = handle;
+			b->ops->adopt(b->ctx, t, d.local_tag);
+			b2bua_restore_call(b, c);
+			return 0;
+		}
+	b2bua_restore_call(b, c);
+	return -EEXIST;
+}
+
+struct txn *b2bua_find_invite(struct b2bua *b, const struct call_message *m)
+{
+	struct call *c = setup_find(b, m);
+
+	if (!c)
+		return NULL;
+	b2bua_restore_call(b, c);
+	return server_invite(c);
+}
