@@ -10,14 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifdef __clang__
-#pragma clang diagnostic push
-#pragma clang diagnostic ignored "-Wunknown-warning-option"
-#endif
 #include "netif/anyport.skel.h"
-#ifdef __clang__
-#pragma clang diagnostic pop
-#endif
 
 #ifndef IPV6_RECVORIGDSTADDR
 #define IPV6_RECVORIGDSTADDR 74

@@ -138,10 +138,12 @@ static void deliver_neigh(struct netif_monitor *m, const struct nlmsghdr *nlh)
 	m->ops.neigh(m->arg, &ev);
 }
 
-static void deliver(struct netif_monitor *m, const char *buf, int len)
+static void deliver(struct netif_monitor *m, const char *buf, size_t len)
 {
-	for (const struct nlmsghdr *h = (const void *)buf; NLMSG_OK(h, len);
-	     h = NLMSG_NEXT(h, len)) {
+	const struct nlmsghdr *h;
+	size_t at = 0;
+
+	while ((h = netif_nl_next(buf, len, &at))) {
 		switch (h->nlmsg_type) {
 		case RTM_NEWLINK:
 		case RTM_DELLINK:
@@ -204,7 +206,7 @@ int netif_monitor_dispatch(struct netif_monitor *m, unsigned budget)
 			break;
 		}
 		if (len == sizeof(from) && from.nl_pid == 0)
-			deliver(m, buf, (int)n);
+			deliver(m, buf, (size_t)n);
 	}
 	return done;
 }

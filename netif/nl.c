@@ -170,6 +170,18 @@ static ssize_t nl_recv(struct netif_nl *nl, void *buf, size_t size)
 	}
 }
 
+const struct nlmsghdr *netif_nl_next(const char *buf, size_t len, size_t *at)
+{
+	const struct nlmsghdr *h = (const void *)(buf + *at);
+	size_t left = len > *at ? len - *at : 0;
+
+	if (left < sizeof(*h) || h->nlmsg_len < sizeof(*h) ||
+	    h->nlmsg_len > left)
+		return NULL;
+	*at += NLMSG_ALIGN(h->nlmsg_len);
+	return h;
+}
+
 static int nl_error_of(const struct nlmsghdr *nlh)
 {
 	const struct nlmsgerr *e = NLMSG_DATA(nlh);
@@ -201,12 +213,12 @@ int netif_nl_run(struct netif_nl *nl, struct netif_nlreq *req, int *errs)
 		return err;
 	while (left) {
 		ssize_t n = nl_recv(nl, buf, sizeof(buf));
-		int len = (int)n;
+		const struct nlmsghdr *h;
+		size_t at = 0;
 
 		if (n < 0)
 			return (int)n;
-		for (struct nlmsghdr *h = (void *)buf; NLMSG_OK(h, len);
-		     h = NLMSG_NEXT(h, len)) {
+		while ((h = netif_nl_next(buf, (size_t)n, &at))) {
 			uint32_t i = h->nlmsg_seq - first;
 			int e;
 
@@ -225,12 +237,13 @@ int netif_nl_run(struct netif_nl *nl, struct netif_nlreq *req, int *errs)
 
 /* 1: more to come; 0: done; -errno. */
 static int dump_datagram(const struct netif_nl_dump *dump, uint32_t seq,
-			 const char *buf, int len)
+			 const char *buf, size_t len)
 {
+	const struct nlmsghdr *h;
 	bool torn = false;
+	size_t at = 0;
 
-	for (const struct nlmsghdr *h = (const void *)buf; NLMSG_OK(h, len);
-	     h = NLMSG_NEXT(h, len)) {
+	while ((h = netif_nl_next(buf, len, &at))) {
 		if (h->nlmsg_seq != seq)
 			continue;
 		torn |= h->nlmsg_flags & NLM_F_DUMP_INTR;
@@ -266,7 +279,7 @@ static int dump_once(struct netif_nl *nl, const struct netif_nl_dump *dump)
 
 		if (n < 0)
 			return (int)n;
-		err = dump_datagram(dump, seq, buf, (int)n);
+		err = dump_datagram(dump, seq, buf, (size_t)n);
 		/* A torn dump is read to its end, then done again. */
 		if (err == -EINTR)
 			torn = true;
@@ -388,11 +401,13 @@ int netif_nl_link_get(struct netif_nl *nl, const char *name, int ifindex,
 		return err;
 	for (;;) {
 		ssize_t n = nl_recv(nl, buf, sizeof(buf));
-		struct nlmsghdr *h = (void *)buf;
+		const struct nlmsghdr *h;
+		size_t at = 0;
 
 		if (n < 0)
 			return (int)n;
-		if (!NLMSG_OK(h, (int)n) || h->nlmsg_seq != seq)
+		h = netif_nl_next(buf, (size_t)n, &at);
+		if (!h || h->nlmsg_seq != seq)
 			continue;
 		if (h->nlmsg_type == NLMSG_ERROR) {
 			err = nl_error_of(h);

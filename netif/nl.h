@@ -85,6 +85,12 @@ int netif_nl_link_get(struct netif_nl *nl, const char *name, int ifindex,
 /* RTM_NEWLINK payload to *out; false when it is malformed. */
 bool netif_nl_link_parse(const struct nlmsghdr *nlh, struct netif_link *out);
 
+/*
+ * The message at *at of a datagram of len bytes; *at moves on. NULL at the
+ * end and at a malformed message.
+ */
+const struct nlmsghdr *netif_nl_next(const char *buf, size_t len, size_t *at);
+
 /* tb[0..max] point to the attributes found. */
 void netif_nl_attrs(const struct rtattr **tb, unsigned max,
 		    const struct rtattr *rta, size_t len);

@@ -44,21 +44,19 @@ void vip_link_local_of(const uint8_t mac[NETIF_MAC_LEN], struct netif_ip *out)
 
 /*
  * hv_netvsc refuses a change while the NIC is up. Down flushes routes and
- * IPv6 addresses: the caller adds addresses afterwards, routes are ours.
+ * IPv6 addresses: take and release set both after the MAC.
  */
 static int set_mac_while_down(struct netif_vip *v,
 			      const uint8_t mac[NETIF_MAC_LEN])
 {
-	int err, up_err, route_err = 0;
+	int err, up_err;
 
 	err = vip_link_set_up(&v->nl, v->ifindex, false);
 	if (err)
 		return err;
 	err = v->set_mac(&v->nl, v->ifindex, mac);
 	up_err = vip_link_set_up(&v->nl, v->ifindex, true);
-	if (!up_err && v->table_id)
-		route_err = vip_routes_install(v);
-	return err ? err : up_err ? up_err : route_err;
+	return err ? err : up_err;
 }
 
 static int change_mac(struct netif_vip *v, const uint8_t mac[NETIF_MAC_LEN])

@@ -106,7 +106,6 @@ static UNUSED int ns_new(void)
 {
 	assert_return_code(unshare(CLONE_NEWNET), errno);
 	sh("ip link set lo up");
-	sh("echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad");
 	return ns_current();
 }
 
@@ -128,6 +127,7 @@ static UNUSED int net_setup(void **state)
 {
 	net.home = ns_current();
 	net.far = ns_new();
+	sh("echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad");
 	net.near = ns_new();
 	sh("ip link add svc type veth peer name peer netns /proc/%d/fd/%d && "
 	   "ip link add mgmt type veth peer name mpeer netns /proc/%d/fd/%d && "

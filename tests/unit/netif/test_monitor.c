@@ -179,6 +179,10 @@ static void neigh_events(void **state)
 	until(m, &s, neigh_known);
 	sh("ip neigh del 10.10.0.60 dev svc");
 	until(m, &s, neigh_removed);
+	sh("ip neigh add 10.10.0.60 lladdr 02:00:00:00:00:60 dev svc");
+	until(m, &s, neigh_known);
+	sh("ip neigh change 10.10.0.60 dev svc nud failed");
+	until(m, &s, neigh_removed);
 	netif_monitor_destroy(m);
 }
 

@@ -144,6 +144,8 @@ static void announces(void **state)
 	assert_memory_equal(f + 22, VMAC, 6);
 	assert_true(capture_wait(cap, is_arp_of_vip, &reply, f));
 	assert_memory_equal(f + 6, VMAC, 6);
+	/* Linux takes a reply for gratuitous only with the same MAC here. */
+	assert_memory_equal(f + 32, VMAC, 6);
 	assert_true(capture_wait(cap, is_na_of_vip, NULL, f));
 	assert_memory_equal(f + 6, VMAC, 6);
 	assert_int_equal(f[58] & 0x20, 0x20);
@@ -363,6 +365,10 @@ static void damaged_runfile(void **state)
 		"netif-vip 1\nowner 1\nnic svc\nmode set-mac\n"
 		"original-mac 02:00:00:00:00:01\naddress nonsense\nend\n",
 		"netif-vip 1\nowner 1\nnic svc\nnonsense\nend\n",
+		/* Complete, but for the end. */
+		"netif-vip 1\nowner 1\nnic svc\nmode set-mac\n"
+		"original-mac 02:00:00:00:00:01\n"
+		"virtual-mac 02:5b:c0:00:01:01\naddress 10.0.0.1/24\n",
 	};
 	struct netif_vip *v;
 	char path[128];
