@@ -361,13 +361,11 @@ class Lab:
                 self._make_host(host)
             self._write_files(opts)
             self.state["up"] = True
-            for node in NODES:
-                self._start_corosync(node)
+            self._start_corosync(*NODES)
             wait_for(lambda: all(len(self.members(n)) == 2 for n in NODES),
                      15, "corosync membership of both nodes")
             if daemon and self.has_daemon():
-                for node in NODES:
-                    self._start_sbcd(node)
+                self._start_sbcd(*NODES)
         if daemon and wait and self.has_daemon():
             wait_for(self.settled, 20, "one ACTIVE and one STANDBY in sync",
                      0.05)
@@ -409,56 +407,64 @@ class Lab:
     def run(self, host, cmd, check=True, timeout=30):
         return run(self.argv(host, cmd), check=check, timeout=timeout)
 
-    def _start_corosync(self, node):
-        if alive(self.state["pids"].get(f"{node}/corosync")):
-            return
-        proc = self.popen(node, ["corosync", "-f"],
-                          self.node_dir(node) / "corosync.stderr")
-        self.state["pids"][f"{node}/corosync"] = proc.pid
-        wait_for(lambda: self.members(node) or proc.poll() is not None, 15,
-                 f"{node}: corosync answers")
-        if proc.poll() is not None:
-            raise LabError(f"{node}: corosync: exit {proc.returncode}: see "
-                           f"{self.node_dir(node)}/log/corosync.log")
+    def _spawn_service(self, node, what, argv, log):
+        """Start a service unless it runs; returns its process or None."""
+        if alive(self.pid_of(node, what)):
+            return None
+        proc = self.popen(node, argv, self.node_dir(node) / log)
+        self.state["pids"][f"{node}/{what}"] = proc.pid
+        return proc
 
-    def _start_sbcd(self, node):
-        if alive(self.pid_of(node, "keeper")):
-            return
-        proc = self.popen(
-            node, [self.build / "bin/sbcd", "--config", "/etc/sbcd/sbcd.conf",
-                   "--node", "/etc/sbcd/node.conf"],
-            self.node_dir(node) / "sbcd.log")
-        self.state["pids"][f"{node}/keeper"] = proc.pid
-        wait_for(lambda: self.redundancy(node) or proc.poll() is not None,
-                 10, f"{node}: sbcd answers on its control socket", 0.05)
-        if proc.poll() is not None:
-            raise LabError(f"{node}: sbcd: exit {proc.returncode}: " +
-                           self.log_tail(node))
+    def _start_corosync(self, *nodes):
+        procs = {n: self._spawn_service(n, "corosync", ["corosync", "-f"],
+                                        "corosync.stderr") for n in nodes}
+        for node, proc in procs.items():
+            self._await(node, proc, lambda n=node: self.members(n), 15,
+                        "corosync", self.node_dir(node) /
+                        "log/corosync.log")
 
-    def log_tail(self, node, lines=20):
-        path = self.node_dir(node) / "sbcd.log"
-        if not path.exists():
-            return ""
-        return "\n".join(path.read_text(errors="replace")
-                         .splitlines()[-lines:])
+    def _start_sbcd(self, *nodes):
+        argv = [self.build / "bin/sbcd", "--config", "/etc/sbcd/sbcd.conf",
+                "--node", "/etc/sbcd/node.conf"]
+        procs = {n: self._spawn_service(n, "keeper", argv, "sbcd.log")
+                 for n in nodes}
+        for node, proc in procs.items():
+            self._await(node, proc, lambda n=node: self.redundancy(n), 10,
+                        "sbcd", self.node_dir(node) / "sbcd.log")
 
-    def start(self, node, what=None):
-        """Boot a node without power, or start what is not running on it."""
+    @staticmethod
+    def _await(node, proc, answers, timeout, what, log):
+        """Until a service that was started answers; LabError if it ends."""
+        wait_for(lambda: answers() or (proc and proc.poll() is not None),
+                 timeout, f"{node}: {what} answers: see {log}", 0.05)
+        if proc and proc.poll() is not None:
+            tail = (log.read_text(errors="replace")[-2000:]
+                    if log.exists() else "")
+            raise LabError(f"{node}: {what}: exit {proc.returncode}: {tail}")
+
+    def start(self, *nodes, what=None):
+        """Boot nodes without power, or start what is not running on them."""
         self._need_up()
-        self._check_node(node)
+        for node in nodes:
+            self._check_node(node)
         with self.locked():
-            if node in self.state["off"]:
-                self._destroy_host(node)
-                for key in [k for k in self.state["pids"]
-                            if k.startswith(node + "/")]:
-                    del self.state["pids"][key]
-                self.state["off"].remove(node)
-                self._make_host(node)
-                self._carrier_all()
+            for node in nodes:
+                if node in self.state["off"]:
+                    self._boot(node)
             if what in (None, "corosync"):
-                self._start_corosync(node)
+                self._start_corosync(*nodes)
             if what in (None, "keeper") and self.has_daemon():
-                self._start_sbcd(node)
+                self._start_sbcd(*nodes)
+
+    def _boot(self, node):
+        """A fresh namespace with what was on the node's disk."""
+        self._destroy_host(node)
+        for key in [k for k in self.state["pids"]
+                    if k.startswith(node + "/")]:
+            del self.state["pids"][key]
+        self.state["off"].remove(node)
+        self._make_host(node)
+        self._carrier_all()
 
     def stop(self, node, what=None):
         """Orderly stop: sbcd first, then corosync."""
