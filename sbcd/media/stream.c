@@ -281,7 +281,7 @@ void media_stream_activate(struct media_stream *s, uint64_t now_ns)
 void media_stream_restore(struct media_stream *s, const struct rec_mstate *m,
 			  uint64_t now_ns)
 {
-	s->guard = m->guard;
+	s->guard = m->guard <= GUARD_SUBSEQUENT ? m->guard : GUARD_QUIET;
 	for (unsigned i = 0; i < s->flows_len && i < m->flows_len; i++) {
 		struct media_flow *f = &s->flows[i];
 		const struct rec_mflow *r = &m->flows[i];
