@@ -137,13 +137,15 @@ $(foreach t,$(TOOLS),$(eval $(call tool_rules,$(t))))
 tools: $(foreach t,$(TOOLS),$(B)/bin/$(t))
 
 # ---- unit tests: tests/unit/<module>/test_*.c, each a program --------------
+# What tests of a module need beyond it: real steered sockets for the worker.
+UNIT_USES_media := netif
 UNIT_SRCS := $(wildcard tests/unit/*/test_*.c)
 UNIT_BINS := $(patsubst tests/%.c,$(B)/%,$(UNIT_SRCS))
 define unit_rules
-$(B)/unit/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $(foreach m,$(USES_$(1)),$(call lib_of,$(m)))
+$(B)/unit/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $(foreach m,$(USES_$(1)) $(UNIT_USES_$(1)),$(call lib_of,$(m)))
 	@mkdir -p $$(@D)
 	$$(say) LD $$@
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$< $$(call link_libs,$$(USES_$(1))) -lcmocka -o $$@
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$< $$(call link_libs,$$(USES_$(1)) $$(UNIT_USES_$(1))) -lcmocka -o $$@
 .PHONY: unit-$(1)
 unit-$(1): $(filter $(B)/unit/$(1)/%,$(UNIT_BINS))
 	@set -e; for t in $$^; do echo "== $$$$t"; $$$$t; done
