@@ -21,7 +21,7 @@ VALID = (b"INVITE sip:x@10.10.0.10 SIP/2.0\r\n"
          b"From: <sip:a@10.10.0.50>;tag=1\r\nTo: <sip:x@10.10.0.10>\r\n"
          b"Call-ID: fuzz%d\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\n"
          b"Contact: <sip:a@10.10.0.50>\r\nContent-Type: application/sdp\r\n"
-         b"Content-Length: 129\r\n\r\n"
+         b"Content-Length: 128\r\n\r\n"
          b"v=0\r\no=- 1 1 IN IP4 10.10.0.50\r\ns=-\r\nc=IN IP4 10.10.0.50"
          b"\r\nt=0 0\r\nm=audio 30000 RTP/AVP 0 101\r\n"
          b"a=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n")
