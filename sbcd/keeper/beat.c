@@ -1,0 +1,384 @@
+#include "sbcd/keeper/beat.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+#include "sbcd/base/clock.h"
+
+enum {
+	REALTIME_PRIORITY = 10,
+	/* Datagrams of one path in one turn: a flood must not stop beats. */
+	RECEIVE_BUDGET = 16,
+	/* A path that was silent so many beats is worth an event again. */
+	SILENCE_BEATS = 5,
+};
+
+struct beat {
+	struct beat_params p;
+	pthread_t thread;
+	int event_fd, timer_fd, wake_fd;
+	_Atomic uint64_t tick_ms; /* main loop, last seen alive */
+	_Atomic bool stop;
+
+	pthread_mutex_t lock; /* the members down to `view` */
+	uint8_t role, health;
+	uint64_t epoch;
+	bool hold;
+	struct beat_view view;
+
+	/* The thread's own. */
+	uint64_t sequence;
+	uint64_t next_renew_ms, expected_ms;
+	struct ha_beat_window windows[BEAT_PATHS_MAX];
+};
+
+static void raise_event(struct beat *b)
+{
+	uint64_t one = 1;
+
+	/* Fails only when the counter is full: it is readable then. */
+	if (write(b->event_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static void wake_thread(struct beat *b)
+{
+	uint64_t one = 1;
+
+	if (write(b->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* ---- the thread ------------------------------------------------------------
+ */
+static bool main_loop_lives(struct beat *b, uint64_t now_ms)
+{
+	return now_ms - atomic_load(&b->tick_ms) < b->p.stall_ms;
+}
+
+static void send_beats(struct beat *b)
+{
+	struct ha_beat beat = {
+		.type = HA_BEAT_ALIVE,
+		.node = b->p.node,
+		.boot_id = b->p.boot_id,
+		.sequence = ++b->sequence,
+	};
+	uint8_t out[HA_BEAT_SIZE];
+	unsigned sent = 0;
+
+	pthread_mutex_lock(&b->lock);
+	beat.role = b->role;
+	beat.health = b->health;
+	beat.epoch = b->epoch;
+	pthread_mutex_unlock(&b->lock);
+	if (ha_beat_encode(&beat, b->p.key, out))
+		return;
+	for (size_t i = 0; i < b->p.fds_len; i++) {
+		if (send(b->p.fds[i], out, sizeof(out),
+			 MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(out))
+			sent++;
+	}
+	pthread_mutex_lock(&b->lock);
+	b->view.sent += sent;
+	pthread_mutex_unlock(&b->lock);
+}
+
+static void renew_lease(struct beat *b, uint64_t now_ms)
+{
+	uint64_t start_ns, us;
+	bool hold;
+	int err;
+
+	if (now_ms < b->next_renew_ms)
+		return;
+	b->next_renew_ms = now_ms + b->p.lease_ms / 5;
+	pthread_mutex_lock(&b->lock);
+	hold = b->hold;
+	pthread_mutex_unlock(&b->lock);
+	if (!hold)
+		return;
+	start_ns = clock_mono_ns();
+	err = b->p.renew(b->p.ctx, b->p.lease_ms);
+	us = (clock_mono_ns() - start_ns) / 1000;
+	pthread_mutex_lock(&b->lock);
+	b->view.renewals++;
+	if (us > b->view.renew_max_us)
+		b->view.renew_max_us = (uint32_t)us;
+	if (err)
+		b->view.renew_errors++;
+	/* It may have been told to let go while it renewed. */
+	if (err == -ENOENT && b->hold && !b->view.lapsed) {
+		b->view.lapsed = true;
+		b->hold = false;
+		raise_event(b);
+	}
+	pthread_mutex_unlock(&b->lock);
+}
+
+static void take_beat(struct beat *b, size_t path, const struct ha_beat *beat,
+		      uint64_t now_ms)
+{
+	struct beat_view *v = &b->view;
+	bool news = false;
+
+	pthread_mutex_lock(&b->lock);
+	v->received++;
+	if (beat->type == HA_BEAT_RELEASED) {
+		news = v->released_boot_id != beat->boot_id;
+		v->released_boot_id = beat->boot_id;
+	} else {
+		news = !v->peer_heard || v->peer_role != beat->role ||
+		       v->peer_boot_id != beat->boot_id ||
+		       now_ms - v->last_heard_ms[path] >
+			       (uint64_t)SILENCE_BEATS * b->p.interval_ms;
+		v->peer_heard = true;
+		v->peer_role = beat->role;
+		v->peer_health = beat->health;
+		v->peer_epoch = beat->epoch;
+		v->peer_boot_id = beat->boot_id;
+		v->last_heard_ms[path] = now_ms;
+	}
+	pthread_mutex_unlock(&b->lock);
+	if (news)
+		raise_event(b);
+}
+
+static void receive_beats(struct beat *b, size_t path, uint64_t now_ms)
+{
+	uint8_t in[HA_BEAT_SIZE + 1];
+	struct ha_beat beat;
+	unsigned refused = 0;
+
+	for (unsigned i = 0; i < RECEIVE_BUDGET; i++) {
+		ssize_t n = recv(b->p.fds[path], in, sizeof(in), MSG_DONTWAIT);
+
+		/* ECONNREFUSED and its like: the peer is not there. */
+		if (n < 0)
+			break;
+		if (ha_beat_decode(&beat, b->p.key, in, (size_t)n) ||
+		    beat.node != b->p.peer_node ||
+		    !ha_beat_fresh(&b->windows[path], &beat)) {
+			refused++;
+			continue;
+		}
+		take_beat(b, path, &beat, now_ms);
+	}
+	if (!refused)
+		return;
+	pthread_mutex_lock(&b->lock);
+	b->view.refused += refused;
+	pthread_mutex_unlock(&b->lock);
+}
+
+/* The timer fired: `lives` says whether we may speak. */
+static void on_timer(struct beat *b, uint64_t now_ms)
+{
+	bool lives = main_loop_lives(b, now_ms);
+	uint64_t late_us = 0;
+
+	if (b->expected_ms && now_ms > b->expected_ms)
+		late_us = (now_ms - b->expected_ms) * 1000;
+	b->expected_ms = now_ms + b->p.interval_ms;
+	pthread_mutex_lock(&b->lock);
+	if (!lives && !b->view.stalled)
+		b->view.stalls++;
+	b->view.stalled = !lives;
+	if (late_us > b->view.late_max_us)
+		b->view.late_max_us = (uint32_t)late_us;
+	pthread_mutex_unlock(&b->lock);
+	if (!lives)
+		return;
+	send_beats(b);
+	renew_lease(b, now_ms);
+}
+
+static void *beat_thread(void *arg)
+{
+	struct beat *b = arg;
+	struct pollfd pfds[2 + BEAT_PATHS_MAX] = {
+		{.fd = b->timer_fd, .events = POLLIN},
+		{.fd = b->wake_fd, .events = POLLIN},
+	};
+	uint64_t n;
+
+	for (size_t i = 0; i < b->p.fds_len; i++) {
+		pfds[2 + i].fd = b->p.fds[i];
+		pfds[2 + i].events = POLLIN;
+	}
+	while (!atomic_load(&b->stop)) {
+		uint64_t now_ms;
+
+		if (poll(pfds, 2 + (nfds_t)b->p.fds_len, -1) < 0)
+			continue;
+		now_ms = clock_mono_ms();
+		/* Beats first, then what others say. */
+		if (pfds[0].revents && read(b->timer_fd, &n, sizeof(n)) > 0)
+			on_timer(b, now_ms);
+		if (pfds[1].revents && read(b->wake_fd, &n, sizeof(n)) > 0 &&
+		    main_loop_lives(b, now_ms))
+			send_beats(b);
+		for (size_t i = 0; i < b->p.fds_len; i++) {
+			if (pfds[2 + i].revents)
+				receive_beats(b, i, now_ms);
+		}
+	}
+	return NULL;
+}
+
+/* ---- start and stop
+ * ---------------------------------------------------------- */
+static int start_timer(struct beat *b)
+{
+	long ns = (long)b->p.interval_ms * 1000000L;
+	struct itimerspec every = {
+		.it_interval = {ns / 1000000000L, ns % 1000000000L},
+		.it_value = {ns / 1000000000L, ns % 1000000000L},
+	};
+
+	return timerfd_settime(b->timer_fd, 0, &every, NULL) ? -errno : 0;
+}
+
+static int start_thread(struct beat *b)
+{
+	struct sched_param rr = {.sched_priority = REALTIME_PRIORITY};
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&b->thread, NULL, beat_thread, b);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		return -err;
+	/* Best effort: without the right it is an ordinary thread. */
+	b->view.realtime = !pthread_setschedparam(b->thread, SCHED_RR, &rr);
+	return 0;
+}
+
+static void beat_free(struct beat *b)
+{
+	if (b->event_fd >= 0)
+		close(b->event_fd);
+	if (b->timer_fd >= 0)
+		close(b->timer_fd);
+	if (b->wake_fd >= 0)
+		close(b->wake_fd);
+	pthread_mutex_destroy(&b->lock);
+	explicit_bzero(&b->p, sizeof(b->p));
+	free(b);
+}
+
+static void lock_init(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attr;
+
+	/* The main thread must not hold up the real-time one. */
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
+	pthread_mutex_init(lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
+int beat_create(struct beat **out, const struct beat_params *p)
+{
+	struct beat *b;
+	int err;
+
+	if (p->fds_len > BEAT_PATHS_MAX || !p->interval_ms)
+		return -EINVAL;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	b->p = *p;
+	lock_init(&b->lock);
+	atomic_store(&b->tick_ms, clock_mono_ms());
+	b->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	b->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	b->timer_fd =
+		timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (b->event_fd < 0 || b->wake_fd < 0 || b->timer_fd < 0) {
+		err = -errno;
+		goto err_object;
+	}
+	err = start_timer(b);
+	if (err)
+		goto err_object;
+	err = start_thread(b);
+	if (err)
+		goto err_object;
+	*out = b;
+	return 0;
+
+err_object:
+	beat_free(b);
+	return err;
+}
+
+void beat_destroy(struct beat *b)
+{
+	if (!b)
+		return;
+	atomic_store(&b->stop, true);
+	wake_thread(b);
+	pthread_join(b->thread, NULL);
+	beat_free(b);
+}
+
+/* ---- the main thread
+ * ---------------------------------------------------------- */
+void beat_tick(struct beat *b)
+{
+	atomic_store(&b->tick_ms, clock_mono_ms());
+}
+
+void beat_announce(struct beat *b, uint8_t role, uint8_t health, uint64_t epoch)
+{
+	bool now;
+
+	pthread_mutex_lock(&b->lock);
+	now = b->role != role || b->epoch != epoch;
+	b->role = role;
+	b->health = health;
+	b->epoch = epoch;
+	pthread_mutex_unlock(&b->lock);
+	if (now)
+		wake_thread(b);
+}
+
+void beat_hold(struct beat *b, bool hold)
+{
+	pthread_mutex_lock(&b->lock);
+	b->hold = hold;
+	b->view.lapsed = false;
+	pthread_mutex_unlock(&b->lock);
+}
+
+void beat_get_view(struct beat *b, struct beat_view *out)
+{
+	pthread_mutex_lock(&b->lock);
+	*out = b->view;
+	pthread_mutex_unlock(&b->lock);
+}
+
+int beat_event_fd(const struct beat *b)
+{
+	return b->event_fd;
+}
+
+void beat_event_clear(struct beat *b)
+{
+	uint64_t n;
+
+	if (read(b->event_fd, &n, sizeof(n)) < 0)
+		return;
+}

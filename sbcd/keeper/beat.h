@@ -1,0 +1,78 @@
+/*
+ * beat - the real-time thread: sends this node's heartbeats, listens to the
+ * peer's, and keeps the egress lease alive while it is told to hold it.
+ *
+ * It does nothing else, so that no disk, log or corosync can delay it; and it
+ * stops beating and renewing when the main loop has not ticked for stall_ms.
+ * A keeper whose main loop hangs is silent stall_ms later and its gate closes
+ * at most stall_ms + lease_ms after the last tick. The keeper uses
+ * stall_ms = lease_ms / 2, at least five beats: long enough for a busy host,
+ * short enough that the lease is what decides.
+ *
+ * Guarantees: beat_hold(false) before netif_gate_close(): the gate's own rule
+ * (a closed lease cannot be renewed) makes the order of the two threads
+ * irrelevant. Every datagram is checked for its key and replay window before
+ * anything else; the rest is counted.
+ *
+ * Layer: keeper. beat_*() are called by the main thread.
+ */
+#ifndef SBCD_KEEPER_BEAT_H
+#define SBCD_KEEPER_BEAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "hasync/beat.h"
+
+enum { BEAT_PATHS_MAX = 2 };
+
+struct beat;
+
+struct beat_params {
+	uint8_t node, peer_node;
+	uint64_t boot_id;
+	uint8_t key[HA_BEAT_KEY_SIZE];
+	uint32_t interval_ms, stall_ms, lease_ms;
+	/* Connected non-blocking UDP sockets; they stay the caller's. */
+	int fds[BEAT_PATHS_MAX];
+	size_t fds_len;
+	/* Restarts a running lease: netif_gate_renew(). */
+	int (*renew)(void *ctx, unsigned lease_ms);
+	void *ctx;
+};
+
+struct beat_view {
+	uint64_t last_heard_ms[BEAT_PATHS_MAX]; /* monotonic, 0 = never */
+	bool peer_heard; /* one beat at least */
+	uint8_t peer_role, peer_health;
+	uint64_t peer_epoch, peer_boot_id;
+	/* The guard of this boot of the peer said: gate shut, MAC/IP off. */
+	uint64_t released_boot_id;
+	bool lapsed; /* the lease ran out while it should be held */
+	bool stalled; /* the main loop does not tick */
+	uint64_t sent, received, refused, renewals, renew_errors;
+	uint64_t stalls;
+	uint32_t renew_max_us;
+	uint32_t late_max_us; /* worst delay of a beat since the start */
+	bool realtime;
+};
+
+int beat_create(struct beat **out, const struct beat_params *p)
+	__attribute__((warn_unused_result));
+void beat_destroy(struct beat *b);
+
+/* The main loop lives. From any thread; cheap. */
+void beat_tick(struct beat *b);
+/* What the beats say. One is sent at once when the role changed. */
+void beat_announce(struct beat *b, uint8_t role, uint8_t health,
+		   uint64_t epoch);
+/* Renew the lease from now on, or no longer. Clears `lapsed`. */
+void beat_hold(struct beat *b, bool hold);
+
+void beat_get_view(struct beat *b, struct beat_view *out);
+/* Readable after a RELEASED word, a change of the peer's role or boot, the
+ * first beat after a silence, or a lapsed lease; beat_event_clear() then. */
+int beat_event_fd(const struct beat *b);
+void beat_event_clear(struct beat *b);
+
+#endif

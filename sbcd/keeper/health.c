@@ -1,0 +1,121 @@
+#include "sbcd/keeper/health.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DISK_SLOW_MS = 500, QUEUE_FULL_PERCENT = 50 };
+
+static void deduct(struct health *h, const char *name, unsigned points,
+		   const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static void deduct(struct health *h, const char *name, unsigned points,
+		   const char *fmt, ...)
+{
+	struct health_deduction *d = &h->deductions[h->len];
+	va_list ap;
+
+	if (h->len == HEALTH_DEDUCTIONS_MAX)
+		return;
+	h->len++;
+	d->name = name;
+	d->points = points;
+	va_start(ap, fmt);
+	vsnprintf(d->why, sizeof(d->why), fmt, ap);
+	va_end(ap);
+	h->score = h->score > points ? h->score - points : 0;
+}
+
+static void assess_workers(struct health *h, const struct health_facts *f)
+{
+	if (!f->sip_up)
+		deduct(h, "sip-worker", 30, "the SIP worker is not ready");
+	if (!f->media_up)
+		deduct(h, "media-worker", 30, "the media worker is not ready");
+	if (f->sip_storm)
+		deduct(h, "sip-crashes", 20, "three crashes in a minute");
+	if (f->media_storm)
+		deduct(h, "media-crashes", 20, "three crashes in a minute");
+}
+
+static void assess_network(struct health *h, const struct health_facts *f)
+{
+	if (f->carriers_lost)
+		deduct(h, "link", 40 * f->carriers_lost,
+		       "%u of %u service interfaces without carrier",
+		       f->carriers_lost, f->interfaces);
+	if (f->unverified)
+		deduct(h, "interface", 20 * f->unverified,
+		       "%u of %u interfaces are not as they should be",
+		       f->unverified, f->interfaces);
+	if (f->peer_present && f->ha_paths_alive < f->ha_paths)
+		deduct(h, "ha-path", 5 * (f->ha_paths - f->ha_paths_alive),
+		       "%u of %u HA links carry no beats of the peer",
+		       f->ha_paths - f->ha_paths_alive, f->ha_paths);
+}
+
+static void assess_pair(struct health *h, const struct health_facts *f)
+{
+	if (!f->corosync_up)
+		deduct(h, "corosync", 30, "corosync does not answer");
+	if (!f->peer_present)
+		deduct(h, "peer", 10, "the peer is absent");
+	else if (!f->peer_in_sync)
+		deduct(h, "sync", 10, "the two nodes are not in sync");
+	if (f->config_mismatch)
+		deduct(h, "config", 5,
+		       "config mismatch: the peer runs another configuration");
+}
+
+void health_assess(struct health *out, const struct health_facts *f)
+{
+	memset(out, 0, sizeof(*out));
+	out->score = 100;
+	assess_network(out, f);
+	assess_workers(out, f);
+	assess_pair(out, f);
+	if (f->disk_failed)
+		deduct(out, "disk", 10, "the state directory is not writable");
+	else if (f->disk_stalled_ms >= DISK_SLOW_MS)
+		deduct(out, "disk", 10, "a write takes more than %d ms",
+		       DISK_SLOW_MS);
+	if (f->queue_percent >= QUEUE_FULL_PERCENT)
+		deduct(out, "queue", 10, "a queue is %u %% full",
+		       f->queue_percent);
+	if (f->commit_timeouts)
+		deduct(out, "commit", 5, "synchronous puts hit their deadline");
+	if (!f->guard_up)
+		deduct(out, "guard", 10, "the guard process is not running");
+	if (!f->beat_realtime)
+		deduct(out, "beat", 2, "heartbeats without real-time priority");
+}
+
+json_t *health_to_json(const struct health *h)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < h->len; i++) {
+		const struct health_deduction *d = &h->deductions[i];
+
+		json_array_append_new(list,
+				      json_pack("{s:s,s:i,s:s}", "name",
+						d->name, "points",
+						(int)d->points, "why", d->why));
+	}
+	return json_pack("{s:i,s:o}", "score", (int)h->score, "deductions",
+			 list);
+}
+
+const struct health_deduction *health_news(const struct health *before,
+					   const struct health *now)
+{
+	for (size_t i = 0; i < now->len; i++) {
+		size_t k = 0;
+
+		while (k < before->len && strcmp(before->deductions[k].name,
+						 now->deductions[i].name))
+			k++;
+		if (k == before->len)
+			return &now->deductions[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,212 @@
+/*
+ * keeper_int - the one object of the keeper process, shared by the files that
+ * make it up: keeper.c (start, stop, wiring), role.c, handover.c,
+ * commands.c, house.c. Everything here belongs to the main thread; other
+ * threads have their own objects (beat, disk, cpg).
+ *
+ * Layer: keeper. Main thread.
+ */
+#ifndef SBCD_KEEPER_KEEPER_INT_H
+#define SBCD_KEEPER_KEEPER_INT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "hasync/beat.h"
+#include "hasync/cpg.h"
+#include "hasync/engine.h"
+#include "hasync/role.h"
+#include "sbcd/base/loop.h"
+#include "sbcd/config/config.h"
+#include "sbcd/keeper/beat.h"
+#include "sbcd/keeper/control.h"
+#include "sbcd/keeper/disk.h"
+#include "sbcd/keeper/epoch.h"
+#include "sbcd/keeper/guard.h"
+#include "sbcd/keeper/health.h"
+#include "sbcd/keeper/hub.h"
+#include "sbcd/keeper/netglue.h"
+#include "sbcd/keeper/timeline.h"
+#include "sbcd/keeper/workers.h"
+
+enum {
+	KEEPER_WAITERS_MAX = 8, /* control clients waiting for a hand-over */
+	KEEPER_QUERIES_MAX = 16, /* questions to workers under way */
+	KEEPER_POISON_MAX = 64,
+	KEEPER_KEY_HEX_SIZE = 2 * HA_BEAT_KEY_SIZE + 1,
+};
+
+enum handover_phase {
+	HANDOVER_NONE = 0,
+	HANDOVER_QUIESCING, /* workers put their last state */
+	HANDOVER_FLUSHING, /* the peer acknowledges everything */
+	HANDOVER_FORWARDING, /* media leaves by the HA link */
+	HANDOVER_GONE, /* GO said: waiting for the peer to serve */
+};
+
+struct handover {
+	enum handover_phase phase;
+	bool force;
+	bool waiting[HUB_WORKERS]; /* for QUIESCED or FORWARDING */
+	uint64_t begun_us, quiesced_us, flushed_us, forwarding_us, go_us;
+	uint64_t peer_active_ms; /* monotonic, 0 = not yet */
+	struct loop_timer *timer;
+	/* Control requests that are answered when it is over. */
+	uint64_t waiters[KEEPER_WAITERS_MAX];
+	size_t waiters_len;
+	/* This node asked its active peer. */
+	bool asked;
+	struct loop_timer *ask_timer;
+};
+
+struct roles {
+	enum ha_role role;
+	uint64_t since_wall_ms;
+	struct ha_evidence ev;
+	struct ha_rules rules;
+	uint64_t epoch; /* we serve, or served, under it; 0 = never */
+	uint32_t todo; /* actions under way, enum ha_action */
+	bool running; /* inside run_actions() */
+	uint64_t claim_us;
+	struct loop_timer *recheck, *announce, *epoch_wait, *lapse;
+	unsigned announced;
+	struct ha_status peer; /* last heard */
+	bool peer_released_word; /* HA_CMD_RELEASED since it joined */
+	bool in_sync;
+	char sync_reason[64];
+};
+
+struct poison {
+	uint64_t until_ms;
+	uint8_t what[COUNTERS_BUSY_SIZE];
+	size_t size;
+};
+
+struct query {
+	uint64_t token, control_id; /* token 0 = free */
+	unsigned missing; /* answers outstanding */
+	json_t *answer;
+	struct loop_timer *timer;
+};
+
+struct keeper {
+	struct config *config;
+	struct config_node node;
+	char *config_text;
+	char *worker_text; /* node.conf and the worker's secret */
+	uint8_t beat_key[HA_BEAT_KEY_SIZE];
+	char forward_key[KEEPER_KEY_HEX_SIZE];
+	uint64_t boot_id;
+	bool check_only;
+
+	int lock_fd, signal_fd;
+	struct loop *loop;
+	struct loop_fd *signal_watch, *disk_watch, *beat_watch, *cpg_watch;
+	struct loop_timer *tick, *house, *engine_timer, *hub_timer;
+	bool stopping;
+
+	struct netglue *net;
+	struct disk *disk;
+	struct epoch epoch;
+	uint64_t epoch_writing; /* `asked` of the write under way */
+	bool epoch_busy, disk_failed;
+	struct beat *beat;
+	struct ha_cpg *cpg;
+	bool corosync_up;
+	struct ha_engine *engine;
+	struct hub *hub;
+	struct workers *workers;
+	struct control *control;
+
+	pid_t guard_pid;
+	int guard_fd;
+	struct loop_fd *guard_watch;
+	struct loop_timer *guard_timer;
+
+	struct roles roles;
+	struct handover handover;
+	struct timeline timeline;
+	struct health health;
+	unsigned replay_crashes[HUB_WORKERS];
+	struct poison poison[KEEPER_POISON_MAX];
+	size_t poison_next;
+	struct query queries[KEEPER_QUERIES_MAX];
+	uint64_t next_token;
+	bool quiet;
+	uint64_t house_turns;
+	uint64_t commit_timeouts_seen, commit_timeout_ms;
+	uint64_t watchdog_ms; /* 0 = systemd wants none */
+	uint64_t handover_storm_ms;
+};
+
+/* ---- keeper.c ---------------------------------------------------------- */
+/* Writes the epoch file when it must change and no write is under way. */
+void keeper_write_epoch(struct keeper *k);
+/* Tells everybody (engine, beats) what this node is. */
+void keeper_publish(struct keeper *k);
+uint32_t keeper_calls(const struct keeper *k);
+
+/* ---- role.c -------------------------------------------------------------- */
+int role_create(struct keeper *k) __attribute__((warn_unused_result));
+void role_destroy(struct keeper *k);
+bool role_serves(const struct keeper *k);
+void role_event(struct keeper *k, enum ha_event event, const char *reason);
+/* Arbitration with what is known now. */
+void role_evaluate(struct keeper *k);
+void role_on_members(struct keeper *k, bool self, bool peer,
+		     enum ha_peer_left left);
+void role_on_quorum(struct keeper *k, bool quorate);
+void role_on_corosync(struct keeper *k, bool up, const char *why);
+void role_on_status(struct keeper *k, const struct ha_status *s);
+void role_on_sync(struct keeper *k, bool in_sync, const char *reason);
+void role_on_go(struct keeper *k, uint64_t epoch);
+void role_on_beats(struct keeper *k);
+/* An action that could not be finished at once is finished now. */
+void role_action_done(struct keeper *k, enum ha_action action);
+void role_epoch_written(struct keeper *k);
+void role_activate_worker(struct keeper *k, enum hub_worker w);
+/* Clean stop: gate, MAC/IP, then the word to the peer. */
+void role_release_all(struct keeper *k);
+
+/* ---- handover.c ------------------------------------------------------------
+ */
+int handover_create(struct keeper *k) __attribute__((warn_unused_result));
+void handover_destroy(struct keeper *k);
+/* NULL, or why it is refused. Starts a planned hand-over to the peer. */
+const char *handover_begin(struct keeper *k, const char *reason, bool force);
+/* For sbcctl, on either node: answers `id` when it is over. */
+void handover_request(struct keeper *k, uint64_t id, bool force);
+void handover_on_command(struct keeper *k, enum ha_command cmd, uint64_t arg);
+/* QUIESCED or FORWARDING from a worker; a worker died. */
+void handover_on_worker(struct keeper *k, enum hub_worker w, uint8_t type);
+void handover_on_worker_death(struct keeper *k, enum hub_worker w);
+/* Each loop turn: is the peer through? */
+void handover_turn(struct keeper *k);
+/* HA_ACT_QUIESCE: gate shut, GO. */
+void handover_go(struct keeper *k);
+/* The role changed: whoever waits for it is answered. */
+void handover_on_role(struct keeper *k);
+
+/* ---- supervise.c ------------------------------------------------------------
+ */
+extern const struct workers_ops supervise_workers_ops;
+extern const struct hub_ops supervise_hub_ops;
+void supervise_update_quiet(struct keeper *k);
+bool supervise_worker_ready(const struct keeper *k, enum hub_worker w);
+
+/* ---- house.c ---------------------------------------------------------------
+ */
+/* Every 100 ms: health, status, read-back, files, watchdog. */
+void house_turn(struct keeper *k);
+void house_config_applied(struct keeper *k);
+/* The active's configuration becomes a record. */
+void house_put_config(struct keeper *k);
+
+/* ---- commands.c
+ * -------------------------------------------------------------- */
+control_fn commands_run;
+void commands_on_reply(struct keeper *k, enum hub_worker w, uint64_t token,
+		       const void *text, size_t size);
+void commands_destroy(struct keeper *k);
+
+#endif

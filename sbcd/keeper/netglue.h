@@ -1,0 +1,80 @@
+/*
+ * netglue - the configuration's network-interfaces as netif objects: virtual
+ * MAC and addresses, one egress gate over all service NICs, media sockets,
+ * and the UDP sockets on the HA links for beats and forwarding.
+ *
+ * Media sockets are opened once and held by the keeper, so that they outlive
+ * a media worker; workers get duplicates.
+ *
+ * Layer: keeper. Main thread, but netglue_renew() runs in the beat thread.
+ */
+#ifndef SBCD_KEEPER_NETGLUE_H
+#define SBCD_KEEPER_NETGLUE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "sbcd/base/loop.h"
+#include "sbcd/config/config.h"
+
+struct netglue;
+
+/*
+ * Releases what an earlier run left, closes the gate, opens the sockets on
+ * the HA links. Nothing is owned and nothing can leave afterwards. Logs what
+ * is wrong.
+ */
+int netglue_create(struct netglue **out, const struct config *c,
+		   const struct config_node *n)
+	__attribute__((warn_unused_result));
+/* Releases what is owned and removes routes and the gate. */
+void netglue_destroy(struct netglue *g);
+
+/* Policy routes, media sockets, netlink events. */
+int netglue_prepare(struct netglue *g, struct loop *loop)
+	__attribute__((warn_unused_result));
+
+size_t netglue_beat_fds(const struct netglue *g, int *fds, size_t max);
+
+/*
+ * What the media worker needs, message by message: JSON and descriptors as
+ * described in sbcd/base/worker.h. Stops at the first error of fn.
+ */
+typedef int netglue_fds_fn(void *ctx, const char *json, const int *fds,
+			   size_t fds_len);
+int netglue_media_fds(struct netglue *g, const char *forward_key_hex,
+		      netglue_fds_fn *fn, void *ctx)
+	__attribute__((warn_unused_result));
+
+/* ---- taking and releasing -------------------------------------------------
+ */
+/* MAC, addresses, announcement; the gate must be open. On an error what
+ * could be done is done: release undoes it. */
+int netglue_take(struct netglue *g) __attribute__((warn_unused_result));
+void netglue_announce(struct netglue *g);
+int netglue_gate_close(struct netglue *g) __attribute__((warn_unused_result));
+int netglue_gate_open(struct netglue *g, unsigned lease_ms)
+	__attribute__((warn_unused_result));
+/* ctx is the struct netglue: for beat_params.renew. */
+int netglue_renew(void *ctx, unsigned lease_ms);
+/* Addresses, then the MAC; not the gate. */
+int netglue_release(struct netglue *g) __attribute__((warn_unused_result));
+void netglue_quiet(struct netglue *g, bool on);
+bool netglue_owned(const struct netglue *g);
+
+/*
+ * Compares with the kernel and repairs what differs; logs it. Returns the
+ * number of interfaces that are not as they should be, before the repair.
+ */
+unsigned netglue_verify(struct netglue *g);
+
+/* Interfaces without carrier; with a failed read-back. */
+unsigned netglue_carriers_lost(const struct netglue *g);
+unsigned netglue_unverified(const struct netglue *g);
+size_t netglue_len(const struct netglue *g);
+
+/* [{"name", "nic", "mode", "virtual-mac", "owned", "gate", …}] */
+json_t *netglue_to_json(struct netglue *g);
+
+#endif

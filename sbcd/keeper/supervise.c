@@ -1,0 +1,304 @@
+/*
+ * What happens between the keeper and its workers: configuration and
+ * descriptors for a new process, its words, its death, and the records that
+ * pass through the hub.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "sbcd/base/clock.h"
+#include "sbcd/base/log.h"
+#include "sbcd/keeper/keeper_int.h"
+#include "sbcd/record/record.h"
+
+enum {
+	/* So many deaths in a row while replaying: start without records. */
+	REPLAY_CRASHES_MAX = 3,
+	POISON_MS = 300000,
+	/* Not every crash storm moves the calls to and fro. */
+	STORM_HANDOVER_MS = 60000,
+};
+
+bool supervise_worker_ready(const struct keeper *k, enum hub_worker w)
+{
+	return workers_running(k->workers, w) && hub_is_replayed(k->hub, w);
+}
+
+void supervise_update_quiet(struct keeper *k)
+{
+	bool quiet = !supervise_worker_ready(k, HUB_SIP) ||
+		     !supervise_worker_ready(k, HUB_MEDIA);
+
+	if (quiet == k->quiet || k->stopping)
+		return;
+	k->quiet = quiet;
+	netglue_quiet(k->net, quiet);
+}
+
+/* ---- a new worker
+ * ------------------------------------------------------------ */
+static int send_config(struct keeper *k, enum hub_worker w)
+{
+	struct link_message m = {
+		.type = LINK_CONFIG,
+		.value = k->worker_text,
+		.size = strlen(k->worker_text),
+	};
+	size_t size = strlen(k->config_text);
+	int fd = memfd_create("sbcd-config", MFD_CLOEXEC);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (pwrite(fd, k->config_text, size, 0) != (ssize_t)size)
+		err = -EIO;
+	m.fds[0] = fd;
+	m.fds_len = 1;
+	if (!err)
+		err = workers_send(k->workers, w, &m);
+	close(fd);
+	return err;
+}
+
+static int send_fds(void *ctx, const char *json, const int *fds, size_t len)
+{
+	struct keeper *k = ctx;
+	struct link_message m = {
+		.type = LINK_FDS,
+		.value = json,
+		.size = strlen(json),
+		.fds_len = len,
+	};
+
+	if (len > LINK_FDS_MAX)
+		return -E2BIG;
+	memcpy(m.fds, fds, len * sizeof(fds[0]));
+	return workers_send(k->workers, HUB_MEDIA, &m);
+}
+
+static void send_poison(struct keeper *k)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	for (size_t i = 0; i < KEEPER_POISON_MAX; i++) {
+		const struct poison *p = &k->poison[i];
+		struct link_message m = {
+			.type = LINK_QUARANTINE,
+			.value = p->what,
+			.size = p->size,
+		};
+
+		if (p->size && p->until_ms > now_ms &&
+		    workers_send(k->workers, HUB_SIP, &m))
+			return;
+	}
+}
+
+static void on_started(void *ctx, enum hub_worker w)
+{
+	struct keeper *k = ctx;
+	bool records = k->replay_crashes[w] < REPLAY_CRASHES_MAX;
+	int err = send_config(k, w);
+
+	if (!err && w == HUB_MEDIA)
+		err = netglue_media_fds(k->net, k->forward_key, send_fds, k);
+	if (!err && w == HUB_SIP)
+		send_poison(k);
+	log_info("worker=%s event=started pid=%d records=%s error=\"%s\"",
+		 workers_name(w), (int)workers_pid(k->workers, w),
+		 records ? "all" : "none", err ? strerror(-err) : "none");
+	if (err) {
+		/* It dies, and the next one gets another chance. */
+		kill(workers_pid(k->workers, w), SIGKILL);
+		return;
+	}
+	hub_attach(k->hub, w, records);
+}
+
+/* ---- its words
+ * ------------------------------------------------------------------ */
+static void on_message(void *ctx, enum hub_worker w,
+		       const struct link_message *m)
+{
+	struct keeper *k = ctx;
+
+	switch (m->type) {
+	case LINK_PUT:
+	case LINK_DELETE:
+	case LINK_APPLIED:
+		hub_from_worker(k->hub, w, m, clock_mono_ms());
+		break;
+	case LINK_QUIESCED:
+	case LINK_FORWARDING:
+		handover_on_worker(k, w, m->type);
+		break;
+	case LINK_REPLY:
+		commands_on_reply(k, w, m->token, m->value, m->size);
+		break;
+	case LINK_ACTIVATED:
+		log_info("worker=%s event=activated epoch=%016" PRIx64,
+			 workers_name(w), m->token);
+		break;
+	case LINK_HELLO:
+		break;
+	default:
+		log_rated(LOG_WARNING, "worker=%s event=unexpected type=%u",
+			  workers_name(w), m->type);
+		break;
+	}
+}
+
+static void on_malformed(void *ctx, enum hub_worker w)
+{
+	log_rated(LOG_WARNING, "worker=%s event=malformed", workers_name(w));
+}
+
+/* ---- its death
+ * -------------------------------------------------------------------- */
+static void remember_poison(struct keeper *k, const struct worker_death *d)
+{
+	struct poison *p = &k->poison[k->poison_next];
+
+	k->poison_next = (k->poison_next + 1) % KEEPER_POISON_MAX;
+	p->until_ms = clock_mono_ms() + POISON_MS;
+	p->size = d->what_size;
+	memcpy(p->what, d->what, d->what_size);
+	log_err("worker=%s event=poisoned-by-input bytes=%zu quarantine-ms=%d",
+		workers_name(d->who), d->what_size, (int)POISON_MS);
+}
+
+static void bury(struct keeper *k, const struct worker_death *d)
+{
+	struct ha_key key;
+	char text[64];
+	size_t n;
+
+	if (d->what_size != sizeof(key))
+		return;
+	memcpy(&key, d->what, sizeof(key));
+	n = hub_bury(k->hub, key.id);
+	log_err("worker=%s event=poisoned-by-record key=%s deleted=%zu",
+		workers_name(d->who),
+		record_key_format(&key, text, sizeof(text)), n);
+}
+
+static void judge_crash(struct keeper *k, const struct worker_death *d)
+{
+	bool in_replay = !hub_is_replayed(k->hub, d->who);
+	int sig = WIFSIGNALED(d->status) ? WTERMSIG(d->status) : 0;
+
+	k->replay_crashes[d->who] =
+		in_replay ? k->replay_crashes[d->who] + 1 : 0;
+	log_err("worker=%s event=died signal=%d exit=%d ran-ms=%" PRIu64
+		" replaying=%s restart-ms=%u",
+		workers_name(d->who), sig,
+		WIFEXITED(d->status) ? WEXITSTATUS(d->status) : -1, d->ran_ms,
+		in_replay ? "yes" : "no", d->restart_ms);
+	if (d->busy == BUSY_INPUT)
+		remember_poison(k, d);
+	else if (d->busy == BUSY_RECORD)
+		bury(k, d);
+}
+
+static void storm(struct keeper *k)
+{
+	uint64_t now_ms = clock_mono_ms();
+	const char *why;
+
+	if (k->roles.role != HA_ROLE_ACTIVE || !k->roles.in_sync)
+		return;
+	if (k->handover_storm_ms &&
+	    now_ms - k->handover_storm_ms < STORM_HANDOVER_MS)
+		return;
+	k->handover_storm_ms = now_ms;
+	why = handover_begin(k, "the SIP worker keeps dying", false);
+	if (why)
+		log_warn("event=switchover-refused why=\"%s\"", why);
+}
+
+static void on_died(void *ctx, const struct worker_death *d)
+{
+	struct keeper *k = ctx;
+
+	if (!d->wanted) {
+		judge_crash(k, d);
+		hub_detach(k->hub, d->who);
+		supervise_update_quiet(k);
+		handover_on_worker_death(k, d->who);
+		if (d->who == HUB_SIP && d->storm)
+			storm(k);
+		return;
+	}
+	log_info("worker=%s event=ended", workers_name(d->who));
+	hub_detach(k->hub, d->who);
+	supervise_update_quiet(k);
+}
+
+const struct workers_ops supervise_workers_ops = {
+	.started = on_started,
+	.message = on_message,
+	.died = on_died,
+	.malformed = on_malformed,
+};
+
+/* ---- the hub
+ * ------------------------------------------------------------------------ */
+static int hub_put(void *ctx, const struct ha_key *key, const void *value,
+		   size_t size, unsigned flags, uint64_t token)
+{
+	struct keeper *k = ctx;
+
+	if (!role_serves(k))
+		return -EPERM;
+	return ha_engine_put(k->engine, key, value, size, flags, token);
+}
+
+static int hub_del(void *ctx, const struct ha_key *key, unsigned flags,
+		   uint64_t token)
+{
+	struct keeper *k = ctx;
+
+	if (!role_serves(k))
+		return -EPERM;
+	return ha_engine_delete(k->engine, key, flags, token);
+}
+
+static int hub_send(void *ctx, enum hub_worker w, const struct link_message *m)
+{
+	struct keeper *k = ctx;
+
+	return workers_send(k->workers, w, m);
+}
+
+static void hub_replayed(void *ctx, enum hub_worker w)
+{
+	struct keeper *k = ctx;
+
+	log_info("worker=%s event=replayed", workers_name(w));
+	if (role_serves(k) && !(k->roles.todo & HA_ACT_ACTIVATE))
+		role_activate_worker(k, w);
+	supervise_update_quiet(k);
+}
+
+static void hub_refused(void *ctx, enum hub_worker w, const struct ha_key *key,
+			const char *why)
+{
+	char text[64];
+
+	log_rated(LOG_WARNING, "worker=%s event=put-refused key=%s why=\"%s\"",
+		  workers_name(w), record_key_format(key, text, sizeof(text)),
+		  why);
+}
+
+const struct hub_ops supervise_hub_ops = {
+	.put = hub_put,
+	.del = hub_del,
+	.send = hub_send,
+	.replayed = hub_replayed,
+	.refused = hub_refused,
+};

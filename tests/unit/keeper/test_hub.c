@@ -1,0 +1,600 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "hasync/engine.h"
+#include "sbcd/keeper/hub.h"
+#include "sbcd/record/kinds.h"
+
+enum { SENT_MAX = 8192 };
+
+/* A keeper without processes: the store is real, the rest is noted down. */
+struct fake {
+	struct hub *hub;
+	struct ha_store *store;
+	struct link_message sent[HUB_WORKERS][SENT_MAX];
+	size_t sent_len[HUB_WORKERS];
+	int send_error[HUB_WORKERS];
+	int put_error;
+	bool commit_at_once;
+	uint64_t last_token;
+	uint64_t generation;
+	int replayed[HUB_WORKERS];
+	int refused;
+};
+
+static int fake_put(void *ctx, const struct ha_key *key, const void *value,
+		    size_t size, unsigned flags, uint64_t token)
+{
+	struct fake *f = ctx;
+	struct ha_version v = {.epoch = 1, .generation = ++f->generation};
+
+	if (f->put_error)
+		return f->put_error;
+	assert_int_equal(ha_store_put(f->store, key, &v, value, size), 1);
+	if (flags & HA_PUT_SYNC) {
+		f->last_token = token;
+		if (f->commit_at_once)
+			hub_committed(f->hub, token, false);
+	}
+	return 0;
+}
+
+static int fake_del(void *ctx, const struct ha_key *key, unsigned flags,
+		    uint64_t token)
+{
+	struct fake *f = ctx;
+	struct ha_version v = {.epoch = 1, .generation = ++f->generation};
+
+	if (f->put_error)
+		return f->put_error;
+	assert_int_equal(ha_store_delete(f->store, key, &v, 0), 1);
+	if (flags & HA_PUT_SYNC)
+		f->last_token = token;
+	return 0;
+}
+
+static int fake_send(void *ctx, enum hub_worker w, const struct link_message *m)
+{
+	struct fake *f = ctx;
+
+	if (f->send_error[w])
+		return f->send_error[w];
+	assert_true(f->sent_len[w] < SENT_MAX);
+	f->sent[w][f->sent_len[w]++] = *m;
+	return 0;
+}
+
+static void fake_replayed(void *ctx, enum hub_worker w)
+{
+	((struct fake *)ctx)->replayed[w]++;
+}
+
+static void fake_refused(void *ctx, enum hub_worker w, const struct ha_key *key,
+			 const char *why)
+{
+	((struct fake *)ctx)->refused++;
+}
+
+static const struct hub_ops ops = {
+	.put = fake_put,
+	.del = fake_del,
+	.send = fake_send,
+	.replayed = fake_replayed,
+	.refused = fake_refused,
+};
+
+static int setup(void **state)
+{
+	struct fake *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	assert_int_equal(ha_store_create(&f->store), 0);
+	assert_int_equal(hub_create(&f->hub, f->store, &ops, f), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fake *f = *state;
+
+	hub_destroy(f->hub);
+	ha_store_destroy(f->store);
+	free(f);
+	return 0;
+}
+
+static struct link_message put(uint64_t id, uint8_t kind, uint64_t token)
+{
+	struct link_message m = {
+		.type = LINK_PUT,
+		.flags = token ? LINK_F_SYNC : 0,
+		.token = token,
+		.key = {.id = id, .kind = kind},
+		.value = "value",
+		.size = 5,
+	};
+
+	return m;
+}
+
+static void from(struct fake *f, enum hub_worker w, struct link_message m,
+		 uint64_t now_ms)
+{
+	hub_from_worker(f->hub, w, &m, now_ms);
+}
+
+static void ack(struct fake *f, enum hub_worker w, uint64_t seq)
+{
+	struct link_message m = {.type = LINK_APPLIED, .token = seq};
+
+	hub_from_worker(f->hub, w, &m, 0);
+}
+
+/* Both workers attached, replays of an empty store over. */
+static void attach_both(struct fake *f)
+{
+	hub_attach(f->hub, HUB_SIP, true);
+	hub_attach(f->hub, HUB_MEDIA, true);
+	hub_pump(f->hub, 0);
+	assert_int_equal(f->replayed[HUB_SIP], 1);
+	assert_int_equal(f->replayed[HUB_MEDIA], 1);
+	f->sent_len[HUB_SIP] = f->sent_len[HUB_MEDIA] = 0;
+}
+
+static size_t committed(const struct fake *f, uint64_t token, bool *timed_out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->sent_len[HUB_SIP]; i++) {
+		const struct link_message *m = &f->sent[HUB_SIP][i];
+
+		if (m->type != LINK_COMMITTED || m->token != token)
+			continue;
+		n++;
+		*timed_out = m->flags & LINK_F_TIMED_OUT;
+	}
+	return n;
+}
+
+static size_t records(const struct fake *f, enum hub_worker w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->sent_len[w]; i++)
+		n += f->sent[w][i].type == LINK_RECORD;
+	return n;
+}
+
+/* ---- routing ----------------------------------------------------------------
+ */
+static void records_go_to_who_subscribes(void **state)
+{
+	struct fake *f = *state;
+
+	attach_both(f);
+	from(f, HUB_SIP, put(1, REC_CALL, 0), 0);
+	from(f, HUB_SIP, put(1, REC_MEDIA, 0), 0);
+	from(f, HUB_MEDIA, put(1, REC_MSTATE, 0), 0);
+	hub_pump(f->hub, 0);
+	/* Nobody gets its own back. */
+	assert_int_equal(records(f, HUB_MEDIA), 1);
+	assert_int_equal(f->sent[HUB_MEDIA][0].key.kind, REC_MEDIA);
+	assert_int_equal(f->sent[HUB_MEDIA][0].size, 5);
+	assert_int_equal(records(f, HUB_SIP), 1);
+	assert_int_equal(f->sent[HUB_SIP][0].key.kind, REC_MSTATE);
+	assert_int_equal(ha_store_count(f->store), 3);
+}
+
+static void from_the_peer_to_both(void **state)
+{
+	struct fake *f = *state;
+	struct ha_version v = {.epoch = 1, .generation = 1};
+	struct ha_key call = {.id = 1, .kind = REC_CALL};
+	struct ha_key media = {.id = 1, .kind = REC_MEDIA};
+
+	attach_both(f);
+	assert_int_equal(ha_store_put(f->store, &call, &v, "x", 1), 1);
+	assert_int_equal(ha_store_put(f->store, &media, &v, "x", 1), 1);
+	hub_applied(f->hub, &call);
+	hub_applied(f->hub, &media);
+	hub_pump(f->hub, 0);
+	assert_int_equal(records(f, HUB_SIP), 2);
+	assert_int_equal(records(f, HUB_MEDIA), 1);
+}
+
+static void one_writer_a_kind(void **state)
+{
+	struct fake *f = *state;
+	bool timed_out = false;
+
+	attach_both(f);
+	from(f, HUB_MEDIA, put(1, REC_CALL, 0), 0);
+	from(f, HUB_SIP, put(1, REC_MSTATE, 0), 0);
+	from(f, HUB_SIP, put(1, REC_CONFIG, 9), 0);
+	from(f, HUB_SIP, put(1, 200, 0), 0);
+	assert_int_equal(f->refused, 4);
+	assert_int_equal(ha_store_count(f->store), 0);
+	/* Whoever waits is told all the same. */
+	assert_int_equal(committed(f, 9, &timed_out), 1);
+	assert_true(timed_out);
+}
+
+/* ---- replay and credit
+ * ---------------------------------------------------------- */
+static void fill(struct fake *f, size_t n)
+{
+	struct ha_version v = {.epoch = 1, .generation = 1};
+
+	for (size_t i = 0; i < n; i++) {
+		struct ha_key key = {.id = i + 1, .kind = REC_CALL};
+
+		assert_int_equal(ha_store_put(f->store, &key, &v, "x", 1), 1);
+	}
+}
+
+static void replay_is_paced_by_credit(void **state)
+{
+	struct fake *f = *state;
+
+	fill(f, 3 * LINK_WINDOW);
+	hub_attach(f->hub, HUB_SIP, true);
+	for (int i = 0; i < 20; i++)
+		hub_pump(f->hub, 0);
+	assert_int_equal(records(f, HUB_SIP), LINK_WINDOW);
+	/* No busy loop while it has no credit. */
+	assert_true(hub_deadline_ms(f->hub) == UINT64_MAX);
+	ack(f, HUB_SIP, 100);
+	for (int i = 0; i < 20; i++)
+		hub_pump(f->hub, 0);
+	assert_int_equal(records(f, HUB_SIP), LINK_WINDOW + 100);
+	assert_int_equal(f->replayed[HUB_SIP], 0);
+	for (size_t acked = 0; !f->replayed[HUB_SIP] && acked < 100; acked++) {
+		ack(f, HUB_SIP,
+		    f->sent[HUB_SIP][f->sent_len[HUB_SIP] - 1].token);
+		hub_pump(f->hub, 0);
+	}
+	assert_int_equal(records(f, HUB_SIP), 3 * LINK_WINDOW);
+	assert_int_equal(f->sent[HUB_SIP][f->sent_len[HUB_SIP] - 1].type,
+			 LINK_REPLAY_END);
+	assert_true(hub_is_replayed(f->hub, HUB_SIP));
+}
+
+static void acks_of_the_future_are_ignored(void **state)
+{
+	struct fake *f = *state;
+
+	fill(f, 2 * LINK_WINDOW);
+	hub_attach(f->hub, HUB_SIP, true);
+	ack(f, HUB_SIP, UINT64_MAX);
+	for (int i = 0; i < 20; i++)
+		hub_pump(f->hub, 0);
+	assert_int_equal(records(f, HUB_SIP), LINK_WINDOW);
+}
+
+static void live_changes_pass_a_replay(void **state)
+{
+	struct fake *f = *state;
+	size_t at;
+
+	fill(f, LINK_WINDOW * 4);
+	hub_attach(f->hub, HUB_MEDIA, true);
+	hub_attach(f->hub, HUB_SIP, true);
+	hub_pump(f->hub, 0);
+	from(f, HUB_MEDIA, put(99999, REC_MSTATE, 0), 0);
+	hub_pump(f->hub, 0);
+	for (at = 0; at < f->sent_len[HUB_SIP]; at++) {
+		if (f->sent[HUB_SIP][at].key.id == 99999)
+			break;
+	}
+	assert_true(at < f->sent_len[HUB_SIP]);
+	assert_true(at < LINK_WINDOW);
+	assert_int_equal(f->replayed[HUB_SIP], 0);
+}
+
+static void changes_without_credit_are_coalesced(void **state)
+{
+	struct fake *f = *state;
+	struct hub_stats stats;
+	struct link_message m;
+
+	attach_both(f);
+	for (uint64_t i = 0; i < 3 * LINK_WINDOW; i++)
+		from(f, HUB_SIP, put(i % LINK_WINDOW, REC_MEDIA, 0), 0);
+	hub_pump(f->hub, 0);
+	assert_int_equal(records(f, HUB_MEDIA), LINK_WINDOW);
+	/* No credit left: a thousand changes of one record wait as one, and
+	 * it is the last that is sent. */
+	for (int i = 0; i < 1000; i++)
+		from(f, HUB_SIP, put(7, REC_MEDIA, 0), 0);
+	m = put(7, REC_MEDIA, 0);
+	m.value = "newest";
+	m.size = 6;
+	from(f, HUB_SIP, m, 0);
+	hub_pump(f->hub, 0);
+	hub_get_stats(f->hub, &stats);
+	assert_int_equal(stats.waiting[HUB_MEDIA], 1);
+	ack(f, HUB_MEDIA, LINK_WINDOW);
+	hub_pump(f->hub, 0);
+	assert_int_equal(records(f, HUB_MEDIA), LINK_WINDOW + 1);
+	assert_int_equal(f->sent[HUB_MEDIA][LINK_WINDOW].size, 6);
+}
+
+static void a_full_link_loses_nothing(void **state)
+{
+	struct fake *f = *state;
+
+	attach_both(f);
+	f->send_error[HUB_MEDIA] = -ENOBUFS;
+	from(f, HUB_SIP, put(1, REC_MEDIA, 0), 0);
+	hub_pump(f->hub, 0);
+	assert_int_equal(records(f, HUB_MEDIA), 0);
+	f->send_error[HUB_MEDIA] = 0;
+	hub_pump(f->hub, 0);
+	assert_int_equal(records(f, HUB_MEDIA), 1);
+}
+
+static void deletions_are_sent_as_such(void **state)
+{
+	struct fake *f = *state;
+	struct link_message del = {
+		.type = LINK_DELETE,
+		.key = {.id = 1, .kind = REC_MEDIA},
+	};
+
+	attach_both(f);
+	from(f, HUB_SIP, put(1, REC_MEDIA, 0), 0);
+	hub_pump(f->hub, 0);
+	from(f, HUB_SIP, del, 0);
+	/* Reaped before it was sent: deleted all the same. */
+	ha_store_reap(f->store, 1000000, 0);
+	hub_pump(f->hub, 0);
+	assert_int_equal(f->sent_len[HUB_MEDIA], 2);
+	assert_int_equal(f->sent[HUB_MEDIA][1].flags, LINK_F_DELETED);
+	assert_int_equal(f->sent[HUB_MEDIA][1].size, 0);
+}
+
+static void without_records_the_replay_is_empty(void **state)
+{
+	struct fake *f = *state;
+
+	fill(f, 10);
+	hub_attach(f->hub, HUB_SIP, false);
+	hub_pump(f->hub, 0);
+	assert_int_equal(records(f, HUB_SIP), 0);
+	assert_int_equal(f->replayed[HUB_SIP], 1);
+}
+
+/* ---- commits
+ * ------------------------------------------------------------------- */
+static void commit_waits_for_the_engine(void **state)
+{
+	struct fake *f = *state;
+	bool timed_out = true;
+
+	attach_both(f);
+	from(f, HUB_SIP, put(1, REC_CALL, 5), 100);
+	hub_pump(f->hub, 100);
+	assert_int_equal(committed(f, 5, &timed_out), 0);
+	hub_committed(f->hub, f->last_token, false);
+	assert_int_equal(committed(f, 5, &timed_out), 1);
+	assert_false(timed_out);
+	/* Twice is once. */
+	hub_committed(f->hub, f->last_token, false);
+	assert_int_equal(committed(f, 5, &timed_out), 1);
+}
+
+static void alone_is_at_once(void **state)
+{
+	struct fake *f = *state;
+	bool timed_out = true;
+
+	f->commit_at_once = true;
+	attach_both(f);
+	from(f, HUB_SIP, put(1, REC_CALL, 5), 100);
+	hub_pump(f->hub, 100);
+	assert_int_equal(committed(f, 5, &timed_out), 1);
+	assert_false(timed_out);
+}
+
+static void commit_waits_for_media(void **state)
+{
+	struct fake *f = *state;
+	bool timed_out = true;
+
+	f->commit_at_once = true;
+	attach_both(f);
+	/* The media record comes after the sync put of the same batch. */
+	from(f, HUB_SIP, put(1, REC_CALL, 5), 100);
+	from(f, HUB_SIP, put(1, REC_MEDIA, 0), 100);
+	hub_pump(f->hub, 100);
+	assert_int_equal(committed(f, 5, &timed_out), 0);
+	ack(f, HUB_MEDIA, f->sent[HUB_MEDIA][0].token);
+	assert_int_equal(committed(f, 5, &timed_out), 1);
+	assert_false(timed_out);
+}
+
+static void media_of_others_is_not_waited_for(void **state)
+{
+	struct fake *f = *state;
+	bool timed_out = true;
+
+	f->commit_at_once = true;
+	attach_both(f);
+	from(f, HUB_SIP, put(1, REC_MEDIA, 0), 90);
+	hub_pump(f->hub, 90);
+	ack(f, HUB_MEDIA, f->sent[HUB_MEDIA][0].token);
+	from(f, HUB_SIP, put(1, REC_CALL, 5), 100);
+	hub_pump(f->hub, 100);
+	assert_int_equal(committed(f, 5, &timed_out), 1);
+	/* The other way round: what comes in a later turn is of a later
+	 * commit. */
+	f->commit_at_once = false;
+	from(f, HUB_SIP, put(1, REC_CALL, 6), 100);
+	hub_pump(f->hub, 100);
+	from(f, HUB_SIP, put(2, REC_MEDIA, 0), 101);
+	hub_pump(f->hub, 101);
+	hub_committed(f->hub, f->last_token, false);
+	assert_int_equal(committed(f, 6, &timed_out), 1);
+}
+
+static void commit_waits_for_media_without_credit(void **state)
+{
+	struct fake *f = *state;
+	bool timed_out = true;
+
+	f->commit_at_once = true;
+	attach_both(f);
+	for (uint64_t i = 0; i < LINK_WINDOW; i++)
+		from(f, HUB_SIP, put(i + 10, REC_MEDIA, 0), 100);
+	hub_pump(f->hub, 100);
+	from(f, HUB_SIP, put(1, REC_MEDIA, 0), 101);
+	from(f, HUB_SIP, put(1, REC_CALL, 5), 101);
+	hub_pump(f->hub, 101);
+	ack(f, HUB_MEDIA, LINK_WINDOW);
+	hub_pump(f->hub, 102);
+	assert_int_equal(committed(f, 5, &timed_out), 0);
+	ack(f, HUB_MEDIA, LINK_WINDOW + 1);
+	assert_int_equal(committed(f, 5, &timed_out), 1);
+	assert_false(timed_out);
+}
+
+static void commit_has_a_deadline(void **state)
+{
+	struct fake *f = *state;
+	bool timed_out = false;
+
+	attach_both(f);
+	from(f, HUB_SIP, put(1, REC_CALL, 5), 100);
+	hub_pump(f->hub, 100);
+	assert_int_equal(hub_deadline_ms(f->hub), 100 + HUB_COMMIT_MS);
+	hub_pump(f->hub, 100 + HUB_COMMIT_MS - 1);
+	assert_int_equal(committed(f, 5, &timed_out), 0);
+	hub_pump(f->hub, 100 + HUB_COMMIT_MS);
+	assert_int_equal(committed(f, 5, &timed_out), 1);
+	assert_true(timed_out);
+	assert_true(hub_deadline_ms(f->hub) == UINT64_MAX);
+	/* The engine's late word is nobody's. */
+	hub_committed(f->hub, f->last_token, false);
+	assert_int_equal(committed(f, 5, &timed_out), 1);
+}
+
+static void a_dead_media_worker_is_not_waited_for(void **state)
+{
+	struct fake *f = *state;
+	bool timed_out = true;
+
+	f->commit_at_once = true;
+	attach_both(f);
+	from(f, HUB_SIP, put(1, REC_MEDIA, 0), 100);
+	from(f, HUB_SIP, put(1, REC_CALL, 5), 100);
+	hub_pump(f->hub, 100);
+	assert_int_equal(committed(f, 5, &timed_out), 0);
+	hub_detach(f->hub, HUB_MEDIA);
+	assert_int_equal(committed(f, 5, &timed_out), 1);
+	assert_false(timed_out);
+}
+
+static void a_refused_put_is_answered(void **state)
+{
+	struct fake *f = *state;
+	bool timed_out = false;
+
+	attach_both(f);
+	f->put_error = -EPERM;
+	from(f, HUB_SIP, put(1, REC_CALL, 5), 100);
+	hub_pump(f->hub, 100);
+	assert_int_equal(f->refused, 1);
+	assert_int_equal(committed(f, 5, &timed_out), 1);
+	assert_true(timed_out);
+}
+
+static void many_commits_in_any_order(void **state)
+{
+	struct fake *f = *state;
+	uint64_t tokens[3000];
+	bool timed_out = false;
+	struct hub_stats stats;
+
+	attach_both(f);
+	for (uint64_t i = 0; i < 3000; i++) {
+		from(f, HUB_SIP, put(i, REC_CALL, i + 1), 100);
+		tokens[i] = f->last_token;
+	}
+	hub_pump(f->hub, 100);
+	for (uint64_t i = 3000; i-- > 0;)
+		hub_committed(f->hub, tokens[i], false);
+	for (uint64_t i = 0; i < 3000; i++)
+		assert_int_equal(committed(f, i + 1, &timed_out), 1);
+	hub_get_stats(f->hub, &stats);
+	assert_int_equal(stats.commits_pending, 0);
+}
+
+/* ---- burying
+ * ------------------------------------------------------------------------ */
+static void a_buried_call_is_gone_everywhere(void **state)
+{
+	struct fake *f = *state;
+
+	attach_both(f);
+	from(f, HUB_SIP, put(4, REC_CALL, 0), 0);
+	from(f, HUB_SIP, put(4, REC_MEDIA, 0), 0);
+	from(f, HUB_SIP, put(5, REC_MEDIA, 0), 0);
+	hub_pump(f->hub, 0);
+	hub_detach(f->hub, HUB_SIP);
+	assert_int_equal(hub_bury(f->hub, 4), 2);
+	hub_pump(f->hub, 0);
+	assert_int_equal(f->sent[HUB_MEDIA][2].flags, LINK_F_DELETED);
+	assert_int_equal(f->sent[HUB_MEDIA][2].key.id, 4);
+	assert_int_equal(ha_store_count(f->store), 1);
+}
+
+static void a_buried_call_is_left_out_where_we_may_not_write(void **state)
+{
+	struct fake *f = *state;
+
+	fill(f, 3);
+	f->put_error = -EPERM;
+	assert_int_equal(hub_bury(f->hub, 2), 0);
+	hub_attach(f->hub, HUB_SIP, true);
+	hub_pump(f->hub, 0);
+	assert_int_equal(records(f, HUB_SIP), 2);
+	assert_int_equal(f->sent[HUB_SIP][0].key.id, 1);
+	assert_int_equal(f->sent[HUB_SIP][1].key.id, 3);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(records_go_to_who_subscribes),
+		T(from_the_peer_to_both),
+		T(one_writer_a_kind),
+		T(replay_is_paced_by_credit),
+		T(acks_of_the_future_are_ignored),
+		T(live_changes_pass_a_replay),
+		T(changes_without_credit_are_coalesced),
+		T(a_full_link_loses_nothing),
+		T(deletions_are_sent_as_such),
+		T(without_records_the_replay_is_empty),
+		T(commit_waits_for_the_engine),
+		T(alone_is_at_once),
+		T(commit_waits_for_media),
+		T(media_of_others_is_not_waited_for),
+		T(commit_waits_for_media_without_credit),
+		T(commit_has_a_deadline),
+		T(a_dead_media_worker_is_not_waited_for),
+		T(a_refused_put_is_answered),
+		T(many_commits_in_any_order),
+		T(a_buried_call_is_gone_everywhere),
+		T(a_buried_call_is_left_out_where_we_may_not_write),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
