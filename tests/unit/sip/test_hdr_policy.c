@@ -20,125 +20,132 @@ static int setup(void **state)
 	       hide_add(&hide, "pbx.example.net", 15);
 }
 
+static const char *const own[] = {
+	"Via",
+	"v",
+	"Contact",
+	"m",
+	"Record-Route",
+	"Route",
+	"Call-ID",
+	"i",
+	"CSeq",
+	"From",
+	"f",
+	"To",
+	"t",
+	"Max-Forwards",
+	"Max-Breadth",
+	"Server",
+	"User-Agent",
+	"Content-Length",
+	"l",
+	"Allow",
+	"Supported",
+	"k",
+	"Require",
+	"Proxy-Require",
+	"Unsupported",
+	"RAck",
+	"RSeq",
+	"Session-Expires",
+	"x",
+	"Min-SE",
+	"Replaces",
+	"Join",
+	"Target-Dialog",
+	"Refer-To",
+	"r",
+};
+static const char *const drop[] = {
+	"Authorization",
+	"Authentication-Info",
+	"Flow-Timer",
+	"In-Reply-To",
+	"n",
+	"P-Access-Network-Info",
+	"P-Charging-Function-Addresses",
+	"P-Charging-Vector",
+	"P-Visited-Network-ID",
+	"Path",
+	"Proxy-Authenticate",
+	"Proxy-Authentication-Info",
+	"Proxy-Authorization",
+	"Security-Client",
+	"Security-Server",
+	"Security-Verify",
+	"Service-Route",
+	"WWW-Authenticate",
+	"",
+	"a b",
+	"a:",
+	"a\r\n",
+};
+static const char *const rewrite[] = {
+	"P-Asserted-Identity",
+	"Remote-Party-ID",
+	"Diversion",
+	"History-Info",
+	"Referred-By",
+	"b",
+	"Warning",
+	"Call-Info",
+	"Alert-Info",
+	"Error-Info",
+	"P-Associated-URI",
+	"P-Called-Party-ID",
+	"P-Preferred-Identity",
+	"P-Served-User",
+	"Reply-To",
+};
+static const char *const pass[] = {
+	"Date",
+	"Timestamp",
+	"Content-Type",
+	"c",
+	"Content-Disposition",
+	"Content-Encoding",
+	"e",
+	"X-Anything",
+	"User-to-User",
+	"Reason",
+	"Subject",
+	"s",
+	"Event",
+	"o",
+	"Allow-Events",
+	"u",
+	"Privacy",
+	"Retry-After",
+	"a",
+	"d",
+	"j",
+	"y",
+	"Identity",
+	"Session-ID",
+	"Zzz",
+	"0",
+	"MIME-Version",
+};
+
+static void check_list(const char *const *list, size_t len,
+		       enum hdr_policy want)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (hdr_policy_classify(list[i]) != want)
+			print_message("%s\n", list[i]);
+		assert_int_equal(hdr_policy_classify(list[i]), want);
+	}
+}
+
 static void classifies_every_header(void **state)
 {
-	static const char *const own[] = {
-		"Via",
-		"v",
-		"Contact",
-		"m",
-		"Record-Route",
-		"Route",
-		"Call-ID",
-		"i",
-		"CSeq",
-		"From",
-		"f",
-		"To",
-		"t",
-		"Max-Forwards",
-		"Max-Breadth",
-		"Server",
-		"User-Agent",
-		"Content-Length",
-		"l",
-		"Allow",
-		"Supported",
-		"k",
-		"Require",
-		"Proxy-Require",
-		"Unsupported",
-		"RAck",
-		"RSeq",
-		"Session-Expires",
-		"x",
-		"Min-SE",
-		"Replaces",
-		"Join",
-		"Target-Dialog",
-		"Refer-To",
-		"r",
-	};
-	static const char *const drop[] = {
-		"Authorization",
-		"Authentication-Info",
-		"Flow-Timer",
-		"In-Reply-To",
-		"n",
-		"P-Access-Network-Info",
-		"P-Charging-Function-Addresses",
-		"P-Charging-Vector",
-		"P-Visited-Network-ID",
-		"Path",
-		"Proxy-Authenticate",
-		"Proxy-Authentication-Info",
-		"Proxy-Authorization",
-		"Security-Client",
-		"Security-Server",
-		"Security-Verify",
-		"Service-Route",
-		"WWW-Authenticate",
-		"",
-		"a b",
-		"a:",
-		"a\r\n",
-	};
-	static const char *const rewrite[] = {
-		"P-Asserted-Identity",
-		"Remote-Party-ID",
-		"Diversion",
-		"History-Info",
-		"Referred-By",
-		"b",
-		"Warning",
-		"Call-Info",
-		"Alert-Info",
-		"Error-Info",
-		"P-Associated-URI",
-		"P-Called-Party-ID",
-		"P-Preferred-Identity",
-		"P-Served-User",
-		"Reply-To",
-	};
-	static const char *const pass[] = {
-		"Date",
-		"Timestamp",
-		"Content-Type",
-		"c",
-		"Content-Disposition",
-		"Content-Encoding",
-		"e",
-		"X-Anything",
-		"User-to-User",
-		"Reason",
-		"Subject",
-		"s",
-		"Event",
-		"o",
-		"Allow-Events",
-		"u",
-		"Privacy",
-		"Retry-After",
-		"a",
-		"d",
-		"j",
-		"y",
-		"Identity",
-		"Session-ID",
-		"Zzz",
-		"0",
-		"MIME-Version",
-	};
-#define CHECK(list, want)                                                      \
-	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {          \
-		if (hdr_policy_classify(list[i]) != (want))                    \
-			print_message("%s\n", list[i]);                        \
-		assert_int_equal(hdr_policy_classify(list[i]), want);          \
-	}
-	CHECK(own, HDR_OWN)
-	CHECK(drop, HDR_DROP)
-	CHECK(rewrite, HDR_REWRITE_HOST)
-	CHECK(pass, HDR_PASS)
+#define CHECK(list, want) check_list(list, sizeof(list) / sizeof(list[0]), want)
+
+	CHECK(own, HDR_OWN);
+	CHECK(drop, HDR_DROP);
+	CHECK(rewrite, HDR_REWRITE_HOST);
+	CHECK(pass, HDR_PASS);
 	assert_int_equal(hdr_policy_classify("VIA"), HDR_OWN);
 	assert_int_equal(hdr_policy_classify("p-asserted-IDENTITY"),
 			 HDR_REWRITE_HOST);
