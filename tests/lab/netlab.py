@@ -302,15 +302,17 @@ class Lab:
             d = self.node_dir(node)
             for sub in ("etc-sbcd", "etc-corosync", "log"):
                 (d / sub).mkdir(parents=True, exist_ok=True)
-            ha = [HOSTS[node]["ports"][n]["addr"][0].split("/")[0]
-                  for n in ("ha1", "ha2")]
+            ha, peer = (
+                ", ".join('"%s"' % HOSTS[of]["ports"][n]["addr"][0]
+                          .split("/")[0] for n in ("ha1", "ha2"))
+                for of in (node, *(n for n in NODES if n != node)))
             (d / "etc-sbcd/sbcd.conf").write_text(conf)
             (d / "etc-sbcd/node.conf").write_text(
                 "node {\n"
                 f"\tname = \"{node}\"\n\tid = {HOSTS[node]['id']}\n"
                 "\trun-dir = \"/run/sbcd\"\n"
                 "\tstate-dir = \"/var/lib/sbcd\"\n"
-                f"\tha-address = {{\"{ha[0]}\", \"{ha[1]}\"}}\n}}\n")
+                f"\tha-address = {{{ha}}}\n\tha-peer = {{{peer}}}\n}}\n")
             self._secret(d / "etc-sbcd/cluster.key", cluster_key.encode())
             self._secret(d / "etc-corosync/authkey", authkey)
             (d / "etc-corosync/corosync.conf").write_text(
