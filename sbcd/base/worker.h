@@ -17,7 +17,7 @@
  *   IP_ORIGDSTADDR / IPV6_ORIGDSTADDR; raw sockets take whole IP packets.
  *  forwarding over the HA links (planned switchover):
  *   {"purpose":"forward","key":"<64 hex>",
- *    "fds":[{"kind":"udp","peer":"10.99.1.2:5407"}, …]}
+ *    "fds":[{"kind":"udp","peer":"10.99.1.2:5421"}, …]}
  *
  * Layer: base. Definitions only.
  */

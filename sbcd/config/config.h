@@ -42,8 +42,8 @@ struct config_cluster {
 	uint32_t lease_ms; /* 200 */
 	uint32_t cold_start_ms; /* 5000 */
 	char witness[CONFIG_NAME_SIZE]; /* "" = none */
-	uint16_t beat_port; /* 5406 */
-	uint16_t forward_port; /* 5407 */
+	uint16_t beat_port; /* 5420: corosync has 5405 to 5412 */
+	uint16_t forward_port; /* 5421 */
 };
 
 enum config_vmac_mode { VMAC_AUTO, VMAC_SET_MAC, VMAC_MACVLAN, VMAC_IP_ONLY };

@@ -242,7 +242,7 @@ static int take_key(struct media_control *c, const char *hex)
 	return err;
 }
 
-/* "10.99.1.2:5407", "[fd00::1]:5407" */
+/* "10.99.1.2:5421", "[fd00::1]:5407" */
 static int parse_peer(struct addr *out, const char *text)
 {
 	const char *colon = strrchr(text, ':');

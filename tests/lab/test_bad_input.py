@@ -435,7 +435,7 @@ def test_garbage_on_the_ha_links(w):
     s.bind(("10.99.1.3", 0))
     for i in range(2000):
         for node in ("10.99.1.1", "10.99.1.2"):
-            for port in (5406, 5407):
+            for port in (5420, 5421):
                 s.sendto(rng.randbytes(rng.randrange(1, 300)), (node, port))
         if i % 20 == 0:
             time.sleep(0.002)

@@ -53,7 +53,7 @@ static void example_is_parsed(void **state)
 	assert_int_equal(c->cluster.silence_ms, 100);
 	assert_int_equal(c->cluster.lease_ms, 200);
 	assert_int_equal(c->cluster.cold_start_ms, 5000);
-	assert_int_equal(c->cluster.beat_port, 5406);
+	assert_int_equal(c->cluster.beat_port, 5420);
 	assert_int_equal(core->line, 19);
 	assert_memory_equal(core->virtual_mac, mac, 6);
 	assert_int_equal(core->addrs_len, 2);
