@@ -1,5 +1,5 @@
 #!/bin/sh
-# shellcheck on every tracked shell script, by name or by its first line.
+# Every tracked shell script, by name or first line, passes shellcheck.
 here=$(cd "$(dirname "$0")" && pwd)
 cd "${1:-$here/../..}" || exit 1
 if ! command -v shellcheck >/dev/null; then
