@@ -1,0 +1,345 @@
+#include "sbcd/cli/ctl.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sbcd/cli/client.h"
+#include "sbcd/cli/render.h"
+#include "sbcd/config/config.h"
+
+/* The daemon's code for a request it does not understand. */
+enum { ANSWER_BAD_REQUEST = 2 };
+enum { HEALTH_MIN = 50 };
+
+static const char usage_text[] =
+	"usage: sbcctl [-s SOCKET] [-o table|json] COMMAND\n"
+	"\n"
+	"  show redundancy      roles, peer, in sync, replication, timeline\n"
+	"  show health          score and every deduction (--min N, default "
+	"50)\n"
+	"  show calls           one line a call\n"
+	"  show call ID         both legs, media, counters\n"
+	"  show interfaces      virtual MAC, addresses, gate, read-back\n"
+	"  show counters        of workers, replication, keeper\n"
+	"  show config          what runs\n"
+	"  switchover [--force] hand over to the peer; refused when it is not "
+	"in sync\n"
+	"  config check FILE [NODE-FILE]\n"
+	"                       check files before they are used, without the "
+	"daemon\n"
+	"  version              of sbcctl, the daemon and its peer\n"
+	"\n"
+	"  -s, --socket PATH    control socket (/run/sbcd/sbcd.sock)\n"
+	"  -o, --output FORM    table (default) or json\n"
+	"      --version        of sbcctl alone\n"
+	"\n"
+	"exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 the daemon\n"
+	"cannot be reached or does not answer within 10 s; 4 show health: score\n"
+	"below --min\n";
+
+struct options {
+	const char *socket;
+	bool json, force;
+	long health_min;
+	int argc; /* words of the command */
+	char **argv;
+};
+
+static int usage(void)
+{
+	fputs(usage_text, stderr);
+	return CTL_USAGE;
+}
+
+static int print(const struct options *o, const json_t *data)
+{
+	int err = o->json ? render_json(stdout, data)
+			  : render_table(stdout, data);
+
+	if (err || fflush(stdout)) {
+		fprintf(stderr, "sbcctl: cannot print: %s\n",
+			strerror(err ? -err : errno));
+		return CTL_FAILED;
+	}
+	return CTL_OK;
+}
+
+/* 0 with *data (a new reference), else what to exit with. */
+static int ask(const struct options *o, const char *cmd, json_t *args,
+	       json_t **data)
+{
+	json_t *answer;
+	int err = client_ask(o->socket, cmd, args, CLIENT_TIMEOUT_MS, &answer);
+	json_int_t code;
+
+	if (err) {
+		fprintf(stderr, "sbcctl: %s: %s\n", o->socket,
+			err == -EPIPE	  ? "closed without an answer"
+			: err == -EBADMSG ? "the answer makes no sense"
+					  : strerror(-err));
+		return CTL_UNREACHABLE;
+	}
+	if (json_is_true(json_object_get(answer, "ok"))) {
+		*data = json_object_get(answer, "data");
+		*data = *data ? json_incref(*data) : json_object();
+		json_decref(answer);
+		return CTL_OK;
+	}
+	code = json_integer_value(json_object_get(answer, "code"));
+	fprintf(stderr, "sbcctl: %s\n",
+		json_string_value(json_object_get(answer, "error"))
+			? json_string_value(json_object_get(answer, "error"))
+			: "refused");
+	json_decref(answer);
+	return code == ANSWER_BAD_REQUEST ? CTL_USAGE : CTL_FAILED;
+}
+
+static int ask_and_print(const struct options *o, const char *cmd, json_t *args)
+{
+	json_t *data;
+	int code = ask(o, cmd, args, &data);
+
+	if (code)
+		return code;
+	code = print(o, data);
+	json_decref(data);
+	return code;
+}
+
+static int show_health(const struct options *o)
+{
+	json_t *data;
+	int code = ask(o, "show health", NULL, &data);
+
+	if (code)
+		return code;
+	code = print(o, data);
+	if (!code &&
+	    json_integer_value(json_object_get(data, "score")) < o->health_min)
+		code = CTL_UNHEALTHY;
+	json_decref(data);
+	return code;
+}
+
+static int show_call(const struct options *o, const char *id)
+{
+	json_t *args = json_pack("{s:s}", "id", id);
+	int code = ask_and_print(o, "show call", args);
+
+	json_decref(args);
+	return code;
+}
+
+/* As text, for reading and for redirecting into a file. */
+static int show_config(const struct options *o)
+{
+	const char *text;
+	json_t *data;
+	int code = ask(o, "show config", NULL, &data);
+
+	if (code)
+		return code;
+	text = json_string_value(json_object_get(data, "text"));
+	if (o->json || !text) {
+		code = print(o, data);
+	} else {
+		for (; *text; text++)
+			putchar((unsigned char)*text < 0x20 && *text != '\n' &&
+						*text != '\t'
+					? '?'
+					: *text);
+	}
+	json_decref(data);
+	return code;
+}
+
+static int show_version(const struct options *o)
+{
+	json_t *all = json_pack("{s:s}", "sbcctl", SBC_VERSION), *data;
+	int code = ask(o, "version", NULL, &data);
+	int printed;
+
+	if (!code)
+		json_object_set_new(all, "daemon", data);
+	printed = print(o, all);
+	json_decref(all);
+	return code ? code : printed;
+}
+
+static int switchover(const struct options *o)
+{
+	json_t *args = json_pack("{s:b}", "force", (int)o->force);
+	int code = ask_and_print(o, "switchover", args);
+
+	json_decref(args);
+	return code;
+}
+
+/* ---- config check ----------------------------------------------------------
+ */
+
+static struct config_errors errors;
+
+/* What is wrong goes to standard error, one a line. */
+static char *read_config(const char *path)
+{
+	char *text = NULL;
+	int err = config_read_file(path, &text);
+
+	if (!err)
+		return text;
+	fprintf(stderr, "%s: %s\n", path,
+		err == -EFBIG	 ? "too long, at most 128 KB"
+		: err == -EINVAL ? "not a text file"
+				 : strerror(-err));
+	return NULL;
+}
+
+static int check_config(const char *path, const char *node_path)
+{
+	char *text = read_config(path), *node_text = NULL;
+	struct config *config = NULL;
+	struct config_node node;
+	int err = -EINVAL;
+
+	if (!text)
+		goto out;
+	err = config_parse(&config, text, path, &errors);
+	if (err) {
+		fputs(errors.text, stderr);
+		goto out;
+	}
+	if (!node_path)
+		goto out;
+	err = -EINVAL;
+	node_text = read_config(node_path);
+	if (!node_text)
+		goto out;
+	err = config_node_parse(&node, node_text, node_path, &errors);
+	if (!err)
+		err = config_check(config, &node, &errors);
+	if (err)
+		fputs(errors.text, stderr);
+out:
+	config_destroy(config);
+	free(node_text);
+	free(text);
+	return err ? CTL_FAILED : CTL_OK;
+}
+
+static int config_check_command(const struct options *o)
+{
+	const char *node = o->argc > 3 ? o->argv[3] : NULL;
+	int code = check_config(o->argv[2], node);
+
+	if (o->json)
+		printf("{\"ok\": %s}\n", code ? "false" : "true");
+	else if (!code)
+		printf("%s%s%s: ok\n", o->argv[2], node ? ", " : "",
+		       node ? node : "");
+	return code;
+}
+
+/* ---- the command line ------------------------------------------------------
+ */
+
+static const char *const plain_shows[] = {"redundancy", "calls", "interfaces",
+					  "counters", NULL};
+
+static int show(const struct options *o)
+{
+	const char *what = o->argc > 1 ? o->argv[1] : "";
+	char cmd[64];
+
+	if (!strcmp(what, "call"))
+		return o->argc == 3 ? show_call(o, o->argv[2]) : usage();
+	if (o->argc != 2)
+		return usage();
+	if (!strcmp(what, "health"))
+		return show_health(o);
+	if (!strcmp(what, "config"))
+		return show_config(o);
+	if (!strcmp(what, "version"))
+		return show_version(o);
+	for (const char *const *p = plain_shows; *p; p++) {
+		if (strcmp(*p, what) != 0)
+			continue;
+		snprintf(cmd, sizeof(cmd), "show %s", *p);
+		return ask_and_print(o, cmd, NULL);
+	}
+	return usage();
+}
+
+static int run(const struct options *o)
+{
+	if (o->argc < 1)
+		return usage();
+	if (o->force && strcmp(o->argv[0], "switchover") != 0)
+		return usage();
+	if (!strcmp(o->argv[0], "show"))
+		return show(o);
+	if (!strcmp(o->argv[0], "switchover") && o->argc == 1)
+		return switchover(o);
+	if (!strcmp(o->argv[0], "version") && o->argc == 1)
+		return show_version(o);
+	if (!strcmp(o->argv[0], "config") && (o->argc == 3 || o->argc == 4) &&
+	    !strcmp(o->argv[1], "check"))
+		return config_check_command(o);
+	return usage();
+}
+
+int ctl_main(int argc, char **argv)
+{
+	enum { OPT_FORCE = 256, OPT_MIN, OPT_VERSION };
+	static const struct option longs[] = {
+		{"socket", required_argument, NULL, 's'},
+		{"output", required_argument, NULL, 'o'},
+		{"help", no_argument, NULL, 'h'},
+		{"force", no_argument, NULL, OPT_FORCE},
+		{"min", required_argument, NULL, OPT_MIN},
+		{"version", no_argument, NULL, OPT_VERSION},
+		{NULL, 0, NULL, 0},
+	};
+	struct options o = {.socket = "/run/sbcd/sbcd.sock",
+			    .health_min = HEALTH_MIN};
+	char *end;
+	int opt;
+
+	optind = 0; /* may run more than once */
+	while ((opt = getopt_long(argc, argv, "s:o:h", longs, NULL)) != -1) {
+		switch (opt) {
+		case 's':
+			o.socket = optarg;
+			break;
+		case 'o':
+			if (strcmp(optarg, "json") && strcmp(optarg, "table"))
+				return usage();
+			o.json = !strcmp(optarg, "json");
+			break;
+		case 'h':
+			fputs(usage_text, stdout);
+			return CTL_OK;
+		case OPT_FORCE:
+			o.force = true;
+			break;
+		case OPT_MIN:
+			o.health_min = strtol(optarg, &end, 10);
+			if (!*optarg || *end || o.health_min < 0 ||
+			    o.health_min > 100)
+				return usage();
+			break;
+		case OPT_VERSION:
+			printf("sbcctl %s\n", SBC_VERSION);
+			return CTL_OK;
+		default:
+			return usage();
+		}
+	}
+	o.argc = argc - optind;
+	o.argv = argv + optind;
+	return run(&o);
+}
