@@ -206,6 +206,39 @@ err_free:
 	return err;
 }
 
+int netif_gate_attach(struct netif_gate **out)
+{
+	struct netif_gate *g = calloc(1, sizeof(*g));
+	int err;
+
+	if (!g)
+		return -ENOMEM;
+	err = gate_lock_init(g);
+	if (err)
+		goto err_free;
+	err = nft_new(&g->nft);
+	if (err)
+		goto err_lock;
+	/* Walks the code a close walks. An element that is not there cannot
+	 * be deleted, and with that nothing is changed. */
+	err = nft_run(g->nft, "list set netdev " NETIF_GATE_TABLE " lease");
+	if (err)
+		goto err_nft;
+	(void)nft_run(g->nft, "flush set netdev " NETIF_GATE_TABLE " exempt\n"
+			      "delete element netdev " NETIF_GATE_TABLE
+			      " lease { \"no such nic\" }");
+	*out = g;
+	return 0;
+
+err_nft:
+	nft_ctx_free(g->nft);
+err_lock:
+	pthread_mutex_destroy(&g->lock);
+err_free:
+	free(g);
+	return err;
+}
+
 void netif_gate_detach(struct netif_gate *g)
 {
 	if (!g)

@@ -64,6 +64,15 @@ int netif_gate_create(struct netif_gate **out,
 		      const struct netif_gate_nic *nics, size_t nics_len)
 	__attribute__((warn_unused_result));
 
+/*
+ * A handle on the table somebody else made, good for netif_gate_close() and
+ * netif_gate_detach(). Everything that takes time (library, caches, first
+ * use) is done here, so that the close is fast: a guard makes it ahead.
+ * Changes nothing. -ENOENT: there is no table.
+ */
+int netif_gate_attach(struct netif_gate **out)
+	__attribute__((warn_unused_result));
+
 /* Removes the table: from then on nothing is filtered. NULL is legal. */
 void netif_gate_destroy(struct netif_gate *g);
 

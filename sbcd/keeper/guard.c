@@ -111,6 +111,7 @@ void guard_dismiss(int fd)
  */
 struct guard {
 	struct guard_params p;
+	struct netif_gate *gate; /* NULL: made when it is needed */
 	uint8_t words[GUARD_REPEATS][HA_BEAT_SIZE];
 };
 
@@ -131,7 +132,17 @@ static int prepare(struct guard *g)
 			return err;
 	}
 	explicit_bzero(g->p.key, sizeof(g->p.key));
+	err = netif_gate_attach(&g->gate);
+	if (err)
+		log_warn("gate=unprepared error=\"%s\"", strerror(-err));
 	return 0;
+}
+
+static int shut_gate(struct guard *g)
+{
+	if (g->gate && !netif_gate_close(g->gate))
+		return 0;
+	return netif_gate_shut_all();
 }
 
 /* Nothing may page in or wait for a processor when it matters. */
@@ -171,14 +182,14 @@ static void send_words(const struct guard *g, unsigned i)
 	}
 }
 
-static void clean_up(const struct guard *g)
+static void clean_up(struct guard *g)
 {
 	static const struct timespec pause = {
 		.tv_nsec = GUARD_REPEAT_MS * 1000000L,
 	};
 	uint64_t start_ns = clock_mono_ns(), shut_ns, released_ns;
 	ssize_t released;
-	int err = netif_gate_shut_all();
+	int err = shut_gate(g);
 
 	shut_ns = clock_mono_ns();
 	released = netif_vip_release_leftovers(g->p.run_dir, g->p.keeper);

@@ -179,8 +179,20 @@ void netglue_destroy(struct netglue *g)
 		netif_vip_destroy(g->nifs[i].vip);
 	}
 	hasock_close(&g->ha);
-	netif_gate_destroy(g->gate);
+	netif_gate_detach(g->gate);
 	free(g);
+}
+
+static void read_back(struct netglue *g, struct glue_nif *nif)
+{
+	struct netif_vip_report r;
+	int err = netif_vip_verify(nif->vip, g->owned, &r);
+
+	nif->verified = !err && r.as_expected;
+	snprintf(nif->verdict, sizeof(nif->verdict), "%s",
+		 err		 ? strerror(-err)
+		 : r.as_expected ? "ok"
+				 : r.text);
 }
 
 /* ---- netlink events ---------------------------------------------------------
@@ -289,8 +301,10 @@ int netglue_prepare(struct netglue *g, struct loop *loop)
 		return err;
 	}
 	/* They start as "no carrier": the first reading is no event. */
-	for (size_t i = 0; i < g->nifs_len; i++)
+	for (size_t i = 0; i < g->nifs_len; i++) {
 		g->nifs[i].carrier = true;
+		read_back(g, &g->nifs[i]);
+	}
 	read_carriers(g);
 	return 0;
 }
@@ -323,18 +337,6 @@ int netglue_media_fds(struct netglue *g, const char *forward_key_hex,
 
 /* ---- taking and releasing
  * ------------------------------------------------------ */
-static void read_back(struct netglue *g, struct glue_nif *nif)
-{
-	struct netif_vip_report r;
-	int err = netif_vip_verify(nif->vip, g->owned, &r);
-
-	nif->verified = !err && r.as_expected;
-	snprintf(nif->verdict, sizeof(nif->verdict), "%s",
-		 err		 ? strerror(-err)
-		 : r.as_expected ? "ok"
-				 : r.text);
-}
-
 int netglue_gate_open(struct netglue *g, unsigned lease_ms)
 {
 	return netif_gate_open(g->gate, lease_ms);

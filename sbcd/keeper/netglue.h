@@ -28,7 +28,7 @@ struct netglue;
 int netglue_create(struct netglue **out, const struct config *c,
 		   const struct config_node *n)
 	__attribute__((warn_unused_result));
-/* Releases what is owned and removes routes and the gate. */
+/* Releases what is owned and removes the routes. The gate stays, and shut. */
 void netglue_destroy(struct netglue *g);
 
 /* Policy routes, media sockets, netlink events. */
