@@ -47,6 +47,7 @@ static int take_config(void *ctx, const char *text, const char *node_text)
 	if (config_node_parse(&node, node_text, "node.conf", &errors) ||
 	    config_parse(&config, text, "sbcd.conf", &errors)) {
 		log_err("configuration refused: %s", errors.text);
+		c->failed = true;
 		return -EINVAL;
 	}
 	log_init(node.name, "media", node.log_level);
@@ -237,5 +238,5 @@ int media_worker_main(void)
 		return 1;
 	}
 	loop(&control);
-	_exit(0);
+	_exit(control.failed ? 1 : 0);
 }

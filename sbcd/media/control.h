@@ -33,6 +33,7 @@ struct media_control {
 	struct config *config;
 	int epoll_fd, notify_fd;
 	bool gone;
+	bool failed; /* the keeper's words make no sense: exit code 1 */
 
 	struct media_nifs nifs;
 	struct media_out outs[MEDIA_OUTS_MAX];

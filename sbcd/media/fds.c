@@ -314,6 +314,7 @@ int media_fds_take(void *ctx, const char *what, const int *fds, size_t len)
 	};
 	int err = m.root && len <= LINK_FDS_MAX ? take(&m) : -EINVAL;
 
+	m.control->failed = err != 0;
 	if (err)
 		log_err("sockets refused: purpose=%s interface=%s error=%d",
 			text_of(m.root, "purpose"),

@@ -54,13 +54,16 @@ void forward_sender_destroy(struct forward_sender *s)
 
 static void flush_link(struct forward_sender *s, unsigned l)
 {
-	unsigned at = 0;
+	unsigned at = 0, refused = 0;
 
 	while (at < s->len) {
 		int n = sendmmsg(s->links->fds[l], s->messages[l] + at,
 				 s->len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
+			continue;
+		/* The answer to an earlier one; this one was not tried. */
+		if (n < 0 && errno == ECONNREFUSED && refused++ < MEDIA_BATCH)
 			continue;
 		if (n <= 0) {
 			if (errno == EAGAIN || errno == EBADF)
