@@ -135,11 +135,10 @@ def nothing_left(world, before=None, timeout=45):
 
 
 def leftovers(world, node):
-    """Counts of things that belong to calls, from `show health`."""
-    shown = world.lab.sbcctl(node, "show", "calls")
-    left = {k: v for k, v in shown.items()
-            if isinstance(v, int) and v and k != "limit"}
-    return left
+    """Records that belong to calls and are still there."""
+    records = world.lab.sbcctl(node, "show", "redundancy")["records"]
+    return {k: v for k, v in records.items()
+            if k in ("call", "dialog", "txn", "media", "mstate") and v}
 
 
 def one_owner(observer, limit_ms=0):
