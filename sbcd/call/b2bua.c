@@ -65,6 +65,11 @@ bool b2bua_active(const struct b2bua *b)
 	return b->active;
 }
 
+void *b2bua_ctx(const struct b2bua *b)
+{
+	return b->ctx;
+}
+
 const struct config *b2bua_config(const struct b2bua *b)
 {
 	return b->config;
@@ -99,7 +104,8 @@ void b2bua_stats(const struct b2bua *b, struct b2bua_stats *out)
 		out->restoring++;
 }
 
-/* ---- time --------------------------------------------------------------------
+/* ---- time
+ * --------------------------------------------------------------------
  */
 
 static void ack_missing(struct txn *t)

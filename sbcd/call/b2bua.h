@@ -186,6 +186,7 @@ void b2bua_end(struct b2bua *b, struct call *c, uint16_t cause,
 
 struct ports *b2bua_ports(const struct b2bua *b,
 			  const struct config_realm *realm);
+void *b2bua_ctx(const struct b2bua *b);
 const struct config *b2bua_config(const struct b2bua *b);
 const struct token_key *b2bua_key(const struct b2bua *b);
 uint64_t b2bua_now(const struct b2bua *b);

@@ -81,8 +81,7 @@ void relay_response(struct txn *t, const struct call_message *m);
 /* The call an INVITE with these identifiers made. */
 struct call *setup_find(struct b2bua *b, const struct call_message *m);
 void setup_response(struct txn *t, const struct call_message *m);
-void setup_ack(struct leg *l, struct txn *server,
-	       const struct call_message *m);
+void setup_ack(struct leg *l, struct txn *server, const struct call_message *m);
 
 /* ---- end.c ---------------------------------------------------------------
  */

@@ -46,7 +46,7 @@ struct leg {
 	uint64_t hash; /* interface, Call-ID, local tag */
 	struct call *call;
 	uint16_t sub;
-	uint8_t role;	/* enum rec_leg_role */
+	uint8_t role; /* enum rec_leg_role */
 	bool hashed;
 	bool restored; /* the last CSeq used may not have been replicated */
 	struct blob value;
@@ -73,20 +73,20 @@ struct txn {
 	struct call *call;
 	struct leg *leg;
 	struct txn *pair; /* forwarded as/from; NULL = our own */
-	void *handle;	  /* the stack's transaction, of sip/ */
+	void *handle; /* the stack's transaction, of sip/ */
 	uint16_t sub;
 	uint16_t pair_sub; /* of a restored one, until pairs are joined */
 	bool pair_valid;
-	uint8_t side;	/* enum rec_txn_side */
-	uint8_t state;	/* enum rec_txn_state */
+	uint8_t side; /* enum rec_txn_side */
+	uint8_t state; /* enum rec_txn_state */
 	uint8_t method; /* enum call_method */
 	uint8_t transport;
-	bool recorded;	  /* is worth a REC_TXN */
-	bool stored;	  /* has one */
-	bool delayed;	  /* an INVITE without an offer */
+	bool recorded; /* is worth a REC_TXN */
+	bool stored; /* has one */
+	bool delayed; /* an INVITE without an offer */
 	bool provisional; /* client: a 1xx came */
-	bool cancelled;	  /* client: a CANCEL went or waits for a 1xx */
-	bool done;	  /* final response on its way out; free when sent */
+	bool cancelled; /* client: a CANCEL went or waits for a 1xx */
+	bool done; /* final response on its way out; free when sent */
 	uint16_t last_status;
 	uint32_t cseq;
 	uint32_t retransmit_ms; /* interval, of a 2xx to INVITE */
@@ -94,7 +94,7 @@ struct txn {
 	char branch[REC_TOKEN_SIZE];
 	struct addr peer;
 	struct blob request, response; /* raw messages, not records */
-	struct blob value;	       /* the record; standby only */
+	struct blob value; /* the record; standby only */
 };
 
 struct call {

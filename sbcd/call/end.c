@@ -108,8 +108,8 @@ static uint16_t reject_status(enum call_event ev, const struct end_info *info)
 	case CALL_EV_RING_TIMEOUT:
 		return 408;
 	default:
-		return info->cause >= 300 && info->cause < 700 ? info->cause :
-								 503;
+		return info->cause >= 300 && info->cause < 700 ? info->cause
+							       : 503;
 	}
 }
 
@@ -185,9 +185,9 @@ static void begin_end(struct call *c, const struct end_info *info)
 	c->end_deadline_ms = now + B2BUA_T1X64_MS + END_GRACE_MS;
 	log_info("event=call-ending call=%016llx cause=%u by=%s text=\"%s\"",
 		 (unsigned long long)c->id, info->cause,
-		 info->by_leg == 1 ? "caller" :
-		 info->by_leg	   ? "callee" :
-				     "sbc",
+		 info->by_leg == 1 ? "caller"
+		 : info->by_leg	   ? "callee"
+				   : "sbc",
 		 info->text ? info->text : "");
 }
 
@@ -197,9 +197,9 @@ bool call_event(struct call *c, enum call_event ev, const struct end_info *info)
 	const char *why = info->by_leg ? NULL : info->text;
 	bool ending = step.next == CALL_ENDING;
 	bool begins = ending && c->state != CALL_ENDING;
-	uint64_t token = info->token ? info->token :
-			 ending	     ? store_token(c->owner) :
-				       0;
+	uint64_t token = info->token ? info->token
+			 : ending    ? store_token(c->owner)
+				     : 0;
 	struct leg *caller = leg_of(c, LEG_CALLER);
 	struct leg *callee = leg_of(c, LEG_CALLEE);
 
@@ -235,7 +235,8 @@ void b2bua_end(struct b2bua *b, struct call *c, uint16_t cause,
 	call_event(c, CALL_EV_STOP, &info);
 }
 
-/* ---- BYE ---------------------------------------------------------------------
+/* ---- BYE
+ * ---------------------------------------------------------------------
  */
 
 void end_request(struct leg *l, const struct call_message *m, void *handle)
@@ -243,9 +244,8 @@ void end_request(struct leg *l, const struct call_message *m, void *handle)
 	struct call *c = l->call;
 	struct b2bua *b = c->owner;
 	struct end_info info = {.by_leg = (uint8_t)(l->sub + 1), .m = m};
-	struct call_send ok = {.method = METHOD_BYE,
-			       .cseq = m->cseq,
-			       .status = 200};
+	struct call_send ok = {
+		.method = METHOD_BYE, .cseq = m->cseq, .status = 200};
 	struct rec_dialog d;
 	struct txn *t;
 	uint64_t token;
@@ -269,8 +269,8 @@ void end_request(struct leg *l, const struct call_message *m, void *handle)
 	txn_answer(t, &d, &ok, token);
 	/* The answer leaves when the end of the call is on record. */
 	if (!call_event(c,
-			l->role == LEG_CALLER ? CALL_EV_BYE_CALLER :
-						CALL_EV_BYE_CALLEE,
+			l->role == LEG_CALLER ? CALL_EV_BYE_CALLER
+					      : CALL_EV_BYE_CALLEE,
 			&info))
 		store_commit(c, token);
 }
@@ -289,7 +289,8 @@ void end_response(struct txn *t, const struct call_message *m)
 	call_settle(c);
 }
 
-/* ---- after a take-over --------------------------------------------------------
+/* ---- after a take-over
+ * --------------------------------------------------------
  */
 
 void end_resume(struct call *c)
@@ -305,7 +306,8 @@ void end_resume(struct call *c)
 	call_settle(c);
 }
 
-/* ---- a 2xx without a transaction ------------------------------------------------
+/* ---- a 2xx without a transaction
+ * ------------------------------------------------
  */
 
 /* Another branch of a fork was answered too: it gets an ACK and a BYE. */

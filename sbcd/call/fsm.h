@@ -11,21 +11,21 @@
 
 enum call_event {
 	CALL_EV_PROVISIONAL = 0, /* 101-199 from the callee */
-	CALL_EV_ANSWER,		 /* 2xx from the callee */
-	CALL_EV_REJECT,	  /* 3xx-6xx from the callee, or it cannot be reached */
-	CALL_EV_ACK,	  /* of our 2xx, from the caller */
-	CALL_EV_CANCEL,	  /* from the caller */
+	CALL_EV_ANSWER, /* 2xx from the callee */
+	CALL_EV_REJECT, /* 3xx-6xx from the callee, or it cannot be reached */
+	CALL_EV_ACK, /* of our 2xx, from the caller */
+	CALL_EV_CANCEL, /* from the caller */
 	CALL_EV_BYE_CALLER,
 	CALL_EV_BYE_CALLEE,
 	CALL_EV_RING_TIMEOUT, /* nobody answered */
-	CALL_EV_ACK_TIMEOUT,  /* 64*T1 after our 2xx */
-	CALL_EV_STOP,	      /* maximum duration, no media, administrator */
+	CALL_EV_ACK_TIMEOUT, /* 64*T1 after our 2xx */
+	CALL_EV_STOP, /* maximum duration, no media, administrator */
 	CALL_EV_MAX
 };
 
 enum {
-	CALL_ACT_FORWARD = 1 << 0,	 /* the response goes to the caller */
-	CALL_ACT_ACK_CALLEE = 1 << 1,	 /* its 2xx */
+	CALL_ACT_FORWARD = 1 << 0, /* the response goes to the caller */
+	CALL_ACT_ACK_CALLEE = 1 << 1, /* its 2xx */
 	CALL_ACT_REJECT_CALLER = 1 << 2, /* final response to its INVITE */
 	CALL_ACT_CANCEL_CALLEE = 1 << 3,
 	CALL_ACT_BYE_CALLER = 1 << 4, /* after its ACK, if that is missing */

@@ -145,8 +145,8 @@ int ports_best_shard(const struct ports *p)
 
 int ports_get(struct ports *p, int shard, uint64_t now_ms)
 {
-	unsigned s = shard < 0 ? (unsigned)ports_best_shard(p) :
-				 (unsigned)shard;
+	unsigned s =
+		shard < 0 ? (unsigned)ports_best_shard(p) : (unsigned)shard;
 	struct pair *e;
 	int32_t i;
 

@@ -49,9 +49,10 @@ void txn_answer(struct txn *t, const struct rec_dialog *d,
 		t->done = true;
 	}
 	if (b->ops->response(b->ctx, t, d, s, token)) {
-		log_rated(LOG_WARNING,
-			  "event=response-send call=%016llx status=%u result=failed",
-			  (unsigned long long)c->id, s->status);
+		log_rated(
+			LOG_WARNING,
+			"event=response-send call=%016llx status=%u result=failed",
+			(unsigned long long)c->id, s->status);
 		if (t->done)
 			b2bua_sent(b, t, s->status);
 	}
@@ -131,9 +132,9 @@ static uint16_t check_glare(const struct leg *l, const struct leg *other,
 		return l->call->state != CALL_ESTABLISHED ||
 				       invite_pending(l, TXN_CLIENT) ||
 				       invite_pending(other, TXN_CLIENT) ||
-				       invite_pending(other, TXN_SERVER) ?
-			       491 :
-			       0;
+				       invite_pending(other, TXN_SERVER)
+			       ? 491
+			       : 0;
 	/* An UPDATE in the early dialog follows a finished exchange. */
 	if (l->call->state == CALL_ESTABLISHED &&
 	    (invite_pending(l, TXN_CLIENT) || invite_pending(l, TXN_SERVER)))
@@ -258,10 +259,9 @@ static int relay_request(struct b2bua *b, struct leg *l,
 	if (m->method == METHOD_INVITE || m->method == METHOD_UPDATE)
 		dialog_learn(&x.d, m, false);
 	if (m->sdp_size) {
-		x.sdp_size = b->ops->sdp(b->ctx, l, &x.d, x.other, &x.od,
-					 body_is_offer(&x, m), m->sdp,
-					 m->sdp_size, x.sdp, sizeof(x.sdp),
-					 &why);
+		x.sdp_size = b->ops->sdp(
+			b->ctx, l, &x.d, x.other, &x.od, body_is_offer(&x, m),
+			m->sdp, m->sdp_size, x.sdp, sizeof(x.sdp), &why);
 		if (x.sdp_size < 0) {
 			answer->warning = why.warning;
 			snprintf(answer->text, sizeof(answer->text), "%s",
@@ -317,7 +317,8 @@ void b2bua_cancel(struct b2bua *b, struct txn *t)
 		b->ops->cancel(b->ctx, client, NULL, 0);
 }
 
-/* ---- responses ---------------------------------------------------------------
+/* ---- responses
+ * ---------------------------------------------------------------
  */
 
 static bool carries_answer(const struct txn *t, const struct call_message *m)
@@ -337,9 +338,9 @@ static bool relay_body(struct txn *t, const struct call_message *m,
 
 	if (!carries_answer(t, m) || (m->status < 200 && offer && !m->has_rseq))
 		return true;
-	x->sdp_size = b->ops->sdp(b->ctx, x->l, &x->d, x->other, &x->od, offer,
-				  m->sdp, m->sdp_size, x->sdp, sizeof(x->sdp),
-				  why);
+	x->sdp_size =
+		b->ops->sdp(b->ctx, x->l, &x->d, x->other, &x->od, offer,
+			    m->sdp, m->sdp_size, x->sdp, sizeof(x->sdp), why);
 	if (x->sdp_size >= 0)
 		return true;
 	x->sdp_size = 0;
@@ -364,8 +365,8 @@ static void forward_response(struct txn *t, const struct call_message *m)
 {
 	struct call *c = t->call;
 	struct txn *server = t->pair;
-	struct exchange x = {.b = c->owner, .l = t->leg,
-			     .other = leg_peer(t->leg)};
+	struct exchange x = {
+		.b = c->owner, .l = t->leg, .other = leg_peer(t->leg)};
 	struct call_send send = {.method = (enum call_method)t->method,
 				 .cseq = server->cseq,
 				 .status = m->status,

@@ -7,7 +7,8 @@
 #include "sbcd/call/b2bua_int.h"
 #include "sbcd/record/record.h"
 
-/* ---- following ---------------------------------------------------------------
+/* ---- following
+ * ---------------------------------------------------------------
  */
 
 static bool call_empty(const struct call *c)
@@ -148,8 +149,8 @@ static int media_state(struct b2bua *b, const struct ha_key *key,
 		return 0;
 	if (record_decode(REC_MSTATE, value, size, &m))
 		return -EBADMSG;
-	if (m.guard && (c->state == CALL_ESTABLISHED ||
-			c->state == CALL_ANSWERED))
+	if (m.guard &&
+	    (c->state == CALL_ESTABLISHED || c->state == CALL_ANSWERED))
 		b2bua_end(b, c, 480, "Media timeout");
 	return 0;
 }
@@ -197,7 +198,8 @@ int b2bua_record(struct b2bua *b, const struct ha_key *key, const void *value,
 	return err;
 }
 
-/* ---- taking over ---------------------------------------------------------------
+/* ---- taking over
+ * ---------------------------------------------------------------
  */
 
 static bool txn_decode(struct call *c, struct txn *t)
@@ -247,10 +249,11 @@ static void txn_resume(struct txn *t)
 
 	t->delayed = !txn_has_offer(t);
 	if (leg_load(t->leg, &d) || b->ops->restore(b->ctx, t, &d)) {
-		log_rated(LOG_WARNING,
-			  "event=txn-restore call=%016llx method=%s result=failed",
-			  (unsigned long long)c->id,
-			  call_method_name((enum call_method)t->method));
+		log_rated(
+			LOG_WARNING,
+			"event=txn-restore call=%016llx method=%s result=failed",
+			(unsigned long long)c->id,
+			call_method_name((enum call_method)t->method));
 		txn_free(t);
 		return;
 	}
@@ -444,7 +447,8 @@ void b2bua_activate(struct b2bua *b)
 		   call_count(b), dropped);
 }
 
-/* ---- what comes in for a call before its turn -----------------------------------
+/* ---- what comes in for a call before its turn
+ * -----------------------------------
  */
 
 static struct txn *server_invite(struct call *c)

@@ -57,15 +57,14 @@ static void caller_dialog(struct setup *s)
 }
 
 /* "sip:user@host:port;transport=tcp" of a session agent. */
-static void agent_uri(const struct config_agent *a, const char *user,
-		      char *out, size_t size)
+static void agent_uri(const struct config_agent *a, const char *user, char *out,
+		      size_t size)
 {
 	char port[8] = "";
-	const char *transport = a->transport == TRANSPORT_TCP ?
-					";transport=tcp" :
-				a->transport == TRANSPORT_TLS ?
-					";transport=tls" :
-					"";
+	const char *transport = a->transport == TRANSPORT_TCP ? ";transport=tcp"
+				: a->transport == TRANSPORT_TLS
+					? ";transport=tls"
+					: "";
 	bool v6 = strchr(a->host, ':') && a->host[0] != '[';
 
 	if (a->address.port && a->address.port != 5060)
@@ -112,8 +111,8 @@ static int callee_dialog(struct setup *s)
 	display_uri(d->local_uri, sizeof(d->local_uri),
 		    m->from_display ? m->from_display : "",
 		    m->from_user ? m->from_user : "",
-		    m->from_host && is_anonymous(m->from_host) ? m->from_host :
-								 host);
+		    m->from_host && is_anonymous(m->from_host) ? m->from_host
+							       : host);
 	agent_uri(s->to, user, d->remote_target, sizeof(d->remote_target));
 	snprintf(uri, sizeof(uri), "<sip:%s%s%s>", user, *user ? "@" : "",
 		 strchr(s->to->host, ':') ? "" : s->to->host);
@@ -155,8 +154,7 @@ static int create_call(struct setup *s)
 	struct call *c;
 	int err;
 
-	err = call_create(s->b, token_number(&s->b->key, &s->seed, "call"),
-			  &c);
+	err = call_create(s->b, token_number(&s->b->key, &s->seed, "call"), &c);
 	if (err)
 		return err;
 	s->call = c;
@@ -293,8 +291,8 @@ int b2bua_invite(struct b2bua *b, const struct call_message *m,
 	if (err) {
 		if (s.call)
 			call_free(s.call);
-		log_rated(LOG_WARNING, "event=call-setup result=failed error=%d",
-			  -err);
+		log_rated(LOG_WARNING,
+			  "event=call-setup result=failed error=%d", -err);
 		return err == -EEXIST ? 482 : 500;
 	}
 	counters_add(b->counters, COUNTER_sip_calls_attempted, 1);
@@ -373,12 +371,13 @@ static void provisional(struct txn *t, const struct call_message *m)
 	/* Without a reliable response an offer cannot be answered. */
 	if (m->sdp_size && (!t->delayed || m->has_rseq)) {
 		x.sdp_size = b->ops->sdp(b->ctx, x.z, &x.zd, x.a, &x.ad,
-					 t->delayed, m->sdp, m->sdp_size,
-					 x.sdp, sizeof(x.sdp), &why);
+					 t->delayed, m->sdp, m->sdp_size, x.sdp,
+					 sizeof(x.sdp), &why);
 		if (x.sdp_size < 0) {
-			log_rated(LOG_NOTICE,
-				  "event=early-sdp-refused call=%016llx why=\"%s\"",
-				  (unsigned long long)c->id, why.text);
+			log_rated(
+				LOG_NOTICE,
+				"event=early-sdp-refused call=%016llx why=\"%s\"",
+				(unsigned long long)c->id, why.text);
 			x.sdp_size = 0;
 		}
 	}
@@ -434,8 +433,8 @@ static void answered(struct txn *t, const struct call_message *m)
 	}
 	if (m->sdp_size)
 		x.sdp_size = b->ops->sdp(b->ctx, x.z, &x.zd, x.a, &x.ad,
-					 t->delayed, m->sdp, m->sdp_size,
-					 x.sdp, sizeof(x.sdp), &why);
+					 t->delayed, m->sdp, m->sdp_size, x.sdp,
+					 sizeof(x.sdp), &why);
 	if (x.sdp_size < 0) {
 		refuse_answer(t, &x, &why);
 		return;
@@ -453,8 +452,7 @@ static void answered(struct txn *t, const struct call_message *m)
 	txn_free(t);
 	timers_rearm(c);
 	counters_add(b->counters, COUNTER_sip_calls_answered, 1);
-	log_info("event=call-answered call=%016llx",
-		 (unsigned long long)c->id);
+	log_info("event=call-answered call=%016llx", (unsigned long long)c->id);
 }
 
 void setup_response(struct txn *t, const struct call_message *m)

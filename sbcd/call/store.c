@@ -77,8 +77,8 @@ int stream_store(struct call *c, unsigned sub, const struct rec_media *in)
 	if (sub >= CALL_STREAMS_MAX)
 		return -ENOSPC;
 	if (sub >= c->streams_len) {
-		struct blob *grown = realloc(c->streams,
-					     (sub + 1) * sizeof(*grown));
+		struct blob *grown =
+			realloc(c->streams, (sub + 1) * sizeof(*grown));
 
 		if (!grown)
 			return -ENOMEM;

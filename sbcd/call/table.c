@@ -7,10 +7,10 @@
 #include "sbcd/call/b2bua_int.h"
 
 static const char *const method_names[METHOD_MAX] = {
-	[METHOD_OTHER] = "",	     [METHOD_INVITE] = "INVITE",
-	[METHOD_ACK] = "ACK",	     [METHOD_CANCEL] = "CANCEL",
-	[METHOD_BYE] = "BYE",	     [METHOD_OPTIONS] = "OPTIONS",
-	[METHOD_PRACK] = "PRACK",    [METHOD_UPDATE] = "UPDATE",
+	[METHOD_OTHER] = "",	  [METHOD_INVITE] = "INVITE",
+	[METHOD_ACK] = "ACK",	  [METHOD_CANCEL] = "CANCEL",
+	[METHOD_BYE] = "BYE",	  [METHOD_OPTIONS] = "OPTIONS",
+	[METHOD_PRACK] = "PRACK", [METHOD_UPDATE] = "UPDATE",
 	[METHOD_INFO] = "INFO",
 };
 
@@ -295,8 +295,7 @@ void txn_free(struct txn *t)
 		*at = t->next;
 	if (t->pair && t->pair->pair == t)
 		t->pair->pair = NULL;
-	if (t->handle)
-		b->ops->release(b->ctx, t);
+	b->ops->release(b->ctx, t);
 	if (t->stored && b->active && !c->deleting)
 		store_txn_delete(t);
 	blob_clear(&t->request);

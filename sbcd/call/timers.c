@@ -25,9 +25,8 @@ static void sift_down(struct b2bua *b, uint32_t i)
 	uint32_t child;
 
 	for (; (child = 2 * i) <= b->heap_len; i = child) {
-		if (child < b->heap_len &&
-		    b->heap[child + 1]->deadline_ms <
-			    b->heap[child]->deadline_ms)
+		if (child < b->heap_len && b->heap[child + 1]->deadline_ms <
+						   b->heap[child]->deadline_ms)
 			child++;
 		if (b->heap[child]->deadline_ms >= c->deadline_ms)
 			break;

@@ -1,0 +1,374 @@
+/* Requests from the network: checks that need no call, then to whom they
+ * belong. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "sbcd/base/log.h"
+#include "sbcd/sip/sdp_relay.h"
+#include "sbcd/sip/sip_int.h"
+
+void ingress_refuse(nta_incoming_t *irq, const sip_t *sip, int status,
+		    const struct call_answer *answer)
+{
+	char retry[16] = "", warning[160] = "";
+	bool body = status == 415 || status == 200;
+
+	if (answer && answer->retry_after_s)
+		snprintf(retry, sizeof(retry), "%u", answer->retry_after_s);
+	if (answer && answer->warning)
+		snprintf(warning, sizeof(warning), "%u sbc \"%s\"",
+			 answer->warning,
+			 answer->text[0] ? answer->text
+					 : sdp_warning_text(answer->warning));
+	nta_incoming_treply(
+		irq, status, NULL,
+		TAG_IF(status == 405 || status == 501 || status == 200,
+		       SIPTAG_ALLOW_STR(sip_allow)),
+		TAG_IF(body, SIPTAG_ACCEPT_STR(sip_accept)),
+		TAG_IF(status == 200, SIPTAG_SUPPORTED_STR(sip_supported)),
+		TAG_IF(*retry, SIPTAG_RETRY_AFTER_STR(retry)),
+		TAG_IF(*warning, SIPTAG_WARNING_STR(warning)), TAG_END());
+	nta_incoming_destroy(irq);
+}
+
+/* RFC 3261 section 8.2.2.3. */
+static void refuse_extension(nta_incoming_t *irq, const char *what)
+{
+	nta_incoming_treply(irq, SIP_420_BAD_EXTENSION,
+			    SIPTAG_UNSUPPORTED_STR(what), TAG_END());
+	nta_incoming_destroy(irq);
+}
+
+/* ---- checks
+ * ----------------------------------------------------------------------
+ */
+
+static void unsupported_in(const msg_param_t *items, char *out, size_t size)
+{
+	size_t n = strlen(out);
+
+	for (; items && *items && n + strlen(*items) + 3 < size; items++) {
+		if (!strcasecmp(*items, "100rel"))
+			continue;
+		n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "",
+				      *items);
+	}
+}
+
+/* The far end sees them through us, but nobody vouches for the rest. */
+static bool check_extensions(nta_incoming_t *irq, const sip_t *sip)
+{
+	char what[256] = "";
+
+	if (sip->sip_require)
+		unsupported_in(sip->sip_require->k_items, what, sizeof(what));
+	if (sip->sip_proxy_require)
+		unsupported_in(sip->sip_proxy_require->k_items, what,
+			       sizeof(what));
+	if (!*what)
+		return true;
+	refuse_extension(irq, what);
+	return false;
+}
+
+static bool is_looped(const struct sip_agent *a, const sip_t *sip)
+{
+	for (const sip_via_t *v = sip->sip_via; v; v = v->v_next)
+		if (agent_is_own(a, v->v_host) && v->v_branch &&
+		    strlen(v->v_branch) == 7 + TOKEN_TEXT_SIZE - 1)
+			return true;
+	return false;
+}
+
+static int check_body(const struct call_message *m, const sip_t *sip)
+{
+	const sip_content_type_t *ct = sip->sip_content_type;
+	const msg_param_t *ce;
+
+	if (m->method != METHOD_INVITE && m->method != METHOD_UPDATE &&
+	    m->method != METHOD_PRACK)
+		return 0;
+	if (!sip->sip_payload || !sip->sip_payload->pl_len)
+		return 0;
+	if (!ct || !ct->c_type || strcasecmp(ct->c_type, sip_accept))
+		return 415;
+	if (!sip->sip_content_encoding)
+		return 0;
+	for (ce = sip->sip_content_encoding->k_items; ce && *ce; ce++)
+		if (strcasecmp(*ce, "identity"))
+			return 415;
+	return 0;
+}
+
+/* 0 or the status to refuse with: what holds for every request. */
+static int check_request(const struct sip_agent *a,
+			 const struct call_message *m, const sip_t *sip)
+{
+	const url_t *uri = sip->sip_request->rq_url;
+	unsigned long min = a->w->config->sip.max_forwards_min;
+
+	if (uri->url_type != url_sip &&
+	    !(uri->url_type == url_sips && m->transport == TRANSPORT_TLS))
+		return 416;
+	if (sip->sip_max_forwards && m->method != METHOD_OPTIONS &&
+	    (!sip->sip_max_forwards->mf_count ||
+	     sip->sip_max_forwards->mf_count < min))
+		return 483;
+	if (is_looped(a, sip))
+		return 482;
+	return check_body(m, sip);
+}
+
+static bool known_method(const char *name)
+{
+	static const char *const others[] = {"REGISTER", "SUBSCRIBE",
+					     "NOTIFY",	 "REFER",
+					     "MESSAGE",	 "PUBLISH"};
+
+	if (call_method_of(name) != METHOD_OTHER)
+		return true;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (!strcmp(name, others[i]))
+			return true;
+	return false;
+}
+
+/* ---- within a dialog
+ * ----------------------------------------------------------------
+ */
+
+static struct leg *find_leg(struct sip_agent *a, const struct call_message *m,
+			    struct rec_dialog *d)
+{
+	struct leg *l = leg_lookup(a->w->b2bua, m->sip_interface, m->call_id,
+				   m->to_tag, d);
+
+	if (!l)
+		return NULL;
+	/* Another branch of a fork has another tag as long as it rings. */
+	if (d->remote_tag[0] && strcmp(d->remote_tag, m->from_tag) &&
+	    d->state != DIALOG_EARLY)
+		return NULL;
+	b2bua_restore_call(a->w->b2bua, l->call);
+	return l;
+}
+
+static int dispatch_dialog(struct sip_agent *a, const struct call_message *m,
+			   nta_incoming_t *irq, const sip_t *sip)
+{
+	struct call_answer answer = {0};
+	struct rec_dialog d;
+	struct leg *l = find_leg(a, m, &d);
+	int status;
+
+	if (!l) {
+		counters_add(a->w->counters, COUNTER_sip_rx_unknown_dialog, 1);
+		ingress_refuse(irq, sip, 481, NULL);
+		return 0;
+	}
+	if (m->method == METHOD_OPTIONS) {
+		ingress_refuse(irq, sip, 200, NULL);
+		return 0;
+	}
+	if (m->method == METHOD_INVITE)
+		nta_incoming_treply(irq, SIP_100_TRYING, TAG_END());
+	status = b2bua_request(a->w->b2bua, l, m, irq, &answer);
+	if (status)
+		ingress_refuse(irq, sip, status, &answer);
+	return 0;
+}
+
+static void handle_ack(struct sip_agent *a, const struct call_message *m)
+{
+	struct rec_dialog d;
+	struct leg *l = find_leg(a, m, &d);
+
+	if (l)
+		b2bua_ack(a->w->b2bua, l, m);
+}
+
+/* A CANCEL whose INVITE the stack does not know: it may wait to be restored. */
+static void handle_cancel(struct sip_agent *a, const struct call_message *m,
+			  nta_incoming_t *irq, const sip_t *sip)
+{
+	struct txn *t = b2bua_find_invite(a->w->b2bua, m);
+
+	if (!t || t->state == TXN_ANSWERED) {
+		ingress_refuse(irq, sip, 481, NULL);
+		return;
+	}
+	nta_incoming_treply(irq, SIP_200_OK, TAG_END());
+	nta_incoming_destroy(irq);
+	b2bua_cancel(a->w->b2bua, t);
+}
+
+/* ---- new
+ * ------------------------------------------------------------------------------
+ */
+
+static int dispatch_new(struct sip_agent *a, const struct config_agent *agent,
+			const struct call_message *m, nta_incoming_t *irq,
+			const sip_t *sip)
+{
+	struct call_answer answer = {0};
+	int status;
+
+	switch (m->method) {
+	case METHOD_OPTIONS:
+		ingress_refuse(irq, sip, 200, NULL);
+		return 0;
+	case METHOD_INVITE:
+		break;
+	case METHOD_OTHER:
+		ingress_refuse(irq, sip, 405, NULL);
+		return 0;
+	default:
+		counters_add(a->w->counters, COUNTER_sip_rx_unknown_dialog, 1);
+		ingress_refuse(irq, sip, 481, NULL);
+		return 0;
+	}
+	if (!m->contact || !*m->contact) {
+		ingress_refuse(irq, sip, 400, NULL);
+		return 0;
+	}
+	nta_incoming_treply(irq, SIP_100_TRYING, TAG_END());
+	if (a->w->quiesce_wanted) {
+		answer.retry_after_s = 1;
+		status = 503;
+	} else {
+		status = b2bua_invite(a->w->b2bua, m, agent, irq, &answer);
+	}
+	if (status) {
+		counters_add(a->w->counters, COUNTER_sip_rejected, 1);
+		ingress_refuse(irq, sip, status, &answer);
+	}
+	return 0;
+}
+
+/* A dialog's peer may have another address than its session agent. */
+static bool dialog_peer(struct sip_agent *a, const struct call_message *m)
+{
+	struct rec_dialog d;
+
+	return m->to_tag && *m->to_tag && find_leg(a, m, &d) &&
+	       addr_equal_ip(&d.peer, &m->source);
+}
+
+static int dispatch(struct sip_agent *a, const struct call_message *m,
+		    nta_incoming_t *irq, const sip_t *sip)
+{
+	const struct config_agent *agent = agent_peer(a, &m->source);
+	int status;
+
+	if (!agent && !dialog_peer(a, m)) {
+		counters_add(a->w->counters, COUNTER_sip_rx_unknown_source, 1);
+		log_rated(LOG_NOTICE, "event=sip-unknown-source interface=%s",
+			  a->sif->name);
+		if (m->method == METHOD_ACK)
+			nta_incoming_destroy(irq);
+		else
+			ingress_refuse(irq, sip, 403, NULL);
+		return 0;
+	}
+	if (m->method == METHOD_ACK) {
+		handle_ack(a, m);
+		nta_incoming_destroy(irq);
+		return 0;
+	}
+	if (m->method == METHOD_CANCEL) {
+		handle_cancel(a, m, irq, sip);
+		return 0;
+	}
+	if (!known_method(m->method_name)) {
+		ingress_refuse(irq, sip, 501, NULL);
+		return 0;
+	}
+	status = check_request(a, m, sip);
+	if (status) {
+		counters_add(a->w->counters, COUNTER_sip_rejected, 1);
+		ingress_refuse(irq, sip, status, NULL);
+		return 0;
+	}
+	if (!check_extensions(irq, sip))
+		return 0;
+	if (m->to_tag && *m->to_tag) {
+		if (m->method == METHOD_OTHER) {
+			ingress_refuse(irq, sip, 405, NULL);
+			return 0;
+		}
+		return dispatch_dialog(a, m, irq, sip);
+	}
+	return dispatch_new(a, agent, m, irq, sip);
+}
+
+int ingress_request(struct sip_agent *a, nta_leg_t *leg, nta_incoming_t *irq,
+		    sip_t const *sip)
+{
+	bool ack = sip->sip_request->rq_method == sip_method_ack;
+	struct addr source;
+	struct facts f;
+	msg_t *msg;
+	int err;
+
+	counters_add(a->w->counters, COUNTER_sip_rx_requests, 1);
+	if (!b2bua_active(a->w->b2bua)) {
+		if (!ack)
+			return 503;
+		nta_incoming_destroy(irq);
+		return 0;
+	}
+	msg = nta_incoming_getrequest(irq);
+	facts_source(&source, msg);
+	facts_init(&f);
+	err = facts_read(&f, a, sip, &source);
+	if (!err) {
+		err = dispatch(a, &f.m, irq, sip);
+	} else {
+		counters_add(a->w->counters, COUNTER_sip_rx_malformed, 1);
+		if (ack)
+			nta_incoming_destroy(irq);
+		else
+			ingress_refuse(irq, sip, 400, NULL);
+		err = 0;
+	}
+	facts_finish(&f);
+	msg_destroy(msg);
+	return err;
+}
+
+int ingress_stray(struct sip_agent *a, nta_outgoing_t *orq, sip_t const *sip)
+{
+	struct rec_dialog d;
+	struct addr source;
+	struct facts f;
+	struct leg *l;
+	msg_t *msg;
+
+	if (!sip || !sip->sip_status || !sip->sip_cseq)
+		return 0;
+	counters_add(a->w->counters, COUNTER_sip_rx_responses, 1);
+	if (!b2bua_active(a->w->b2bua) ||
+	    sip->sip_cseq->cs_method != sip_method_invite ||
+	    sip->sip_status->st_status / 100 != 2)
+		return 0;
+	msg = nta_outgoing_getresponse(orq);
+	if (msg)
+		facts_source(&source, msg);
+	else
+		memset(&source, 0, sizeof(source));
+	facts_init(&f);
+	if (!facts_read(&f, a, sip, &source) &&
+	    (agent_peer(a, &source) || source.family == ADDR_NONE)) {
+		l = leg_lookup(a->w->b2bua, a->sif->name, f.m.call_id,
+			       f.m.from_tag, &d);
+		if (l) {
+			b2bua_restore_call(a->w->b2bua, l->call);
+			b2bua_stray_2xx(a->w->b2bua, l, &f.m);
+		}
+	}
+	facts_finish(&f);
+	msg_destroy(msg);
+	return 0;
+}

@@ -1,0 +1,291 @@
+/*
+ * Messages of a call that wait for a commit, in the order they were given.
+ * Only here does anything leave for a peer within a call, but 100 Trying and
+ * refusals.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sbcd/base/log.h"
+#include "sbcd/sip/sip_int.h"
+
+struct barrier {
+	UT_hash_handle hh;
+	uint64_t token;
+	uint64_t call_id;
+};
+
+struct held {
+	struct held *next;
+	struct txn *t; /* NULL: stateless, or the transaction is gone */
+	struct sip_agent *a;
+	msg_t *msg;
+	uint64_t token; /* 0 = may go */
+	enum held_kind kind;
+	char hop_uri[SIP_URI_SIZE];
+};
+
+struct outbox {
+	struct held *head;
+	struct held **tail;
+	bool draining;
+};
+
+static void held_free(struct sip_worker *w, struct held *h)
+{
+	msg_destroy(h->msg);
+	free(h);
+	w->held_len--;
+}
+
+static void fail(struct sip_worker *w, struct held *h)
+{
+	h->next = w->failed;
+	w->failed = h;
+}
+
+/* ---- sending
+ * ---------------------------------------------------------------------
+ */
+
+/* True when the entry is kept as a failure. */
+static bool send_request(struct sip_worker *w, struct held *h)
+{
+	struct txn *t = h->t;
+
+	if (!t)
+		return false;
+	t->handle = nta_outgoing_mcreate(
+		h->a->nta, txn_response, t, (url_string_t *)h->hop_uri, h->msg,
+		NTATAG_BRANCH_KEY(t->branch), TAG_END());
+	if (t->handle) {
+		h->msg = NULL;
+		return false;
+	}
+	fail(w, h);
+	return true;
+}
+
+static void send_response(struct sip_worker *w, struct held *h)
+{
+	struct txn *t = h->t;
+	uint16_t status;
+
+	if (!t || !t->handle)
+		return;
+	status = (uint16_t)sip_object(h->msg)->sip_status->st_status;
+	nta_incoming_mreply(t->handle, h->msg);
+	h->msg = NULL;
+	b2bua_sent(w->b2bua, t, status);
+}
+
+static void send_ack(struct held *h)
+{
+	/* Without STATELESS the stack looks for the INVITE and aborts when it
+	 * was sent by another process. */
+	nta_outgoing_t *ack = nta_outgoing_mcreate(
+		h->a->nta, NULL, NULL, (url_string_t *)h->hop_uri, h->msg,
+		NTATAG_STATELESS(1), TAG_END());
+
+	if (ack)
+		h->msg = NULL;
+	if (ack && ack != (nta_outgoing_t *)-1)
+		nta_outgoing_destroy(ack);
+}
+
+static void send_cancel(struct held *h)
+{
+	nta_outgoing_t *cancel;
+
+	if (!h->t)
+		return;
+	/* Same branch as the INVITE, its own transaction. */
+	cancel = nta_outgoing_mcreate(
+		h->a->nta, NULL, NULL, (url_string_t *)h->hop_uri, h->msg,
+		NTATAG_BRANCH_KEY(h->t->branch), TAG_END());
+	if (cancel)
+		h->msg = NULL;
+}
+
+static void perform(struct sip_worker *w, struct held *h)
+{
+	switch (h->kind) {
+	case HELD_REQUEST:
+		if (send_request(w, h))
+			return;
+		break;
+	case HELD_RESPONSE:
+		send_response(w, h);
+		break;
+	case HELD_ACK:
+		send_ack(h);
+		break;
+	case HELD_CANCEL:
+		send_cancel(h);
+		break;
+	}
+	held_free(w, h);
+}
+
+static void drain(struct sip_worker *w, struct call *c)
+{
+	struct outbox *o = c->outbox;
+
+	if (!o || o->draining)
+		return;
+	o->draining = true;
+	while (o->head && !o->head->token) {
+		struct held *h = o->head;
+
+		o->head = h->next;
+		if (!o->head)
+			o->tail = &o->head;
+		perform(w, h);
+	}
+	o->draining = false;
+	if (o->head)
+		return;
+	c->outbox = NULL;
+	free(o);
+	b2bua_drained(w->b2bua, c);
+}
+
+/* ---- queueing
+ * --------------------------------------------------------------------
+ */
+
+static int barrier_add(struct sip_worker *w, uint64_t token, uint64_t call_id)
+{
+	struct barrier *b = NULL;
+
+	HASH_FIND(hh, w->barriers, &token, sizeof(token), b);
+	if (b)
+		return 0;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	b->token = token;
+	b->call_id = call_id;
+	HASH_ADD(hh, w->barriers, token, sizeof(b->token), b);
+	if (!b->hh.tbl) {
+		free(b);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+int outbox_add(struct sip_worker *w, struct call *c, struct txn *t,
+	       enum held_kind kind, struct sip_agent *a, msg_t *msg,
+	       const char *hop_uri, uint64_t token)
+{
+	struct outbox *o = c->outbox;
+	struct held *h = calloc(1, sizeof(*h));
+
+	if (!o && h) {
+		o = calloc(1, sizeof(*o));
+		if (o)
+			o->tail = &o->head;
+	}
+	if (!h || !o) {
+		free(h);
+		msg_destroy(msg);
+		return -ENOMEM;
+	}
+	c->outbox = o;
+	/* Out of memory: rather early than never. */
+	if (token && barrier_add(w, token, c->id))
+		token = 0;
+	h->t = t;
+	h->kind = kind;
+	h->a = a;
+	h->msg = msg;
+	h->token = token;
+	if (hop_uri)
+		strcpy(h->hop_uri, hop_uri);
+	*o->tail = h;
+	o->tail = &h->next;
+	w->held_len++;
+	drain(w, c);
+	return 0;
+}
+
+void outbox_committed(struct sip_worker *w, uint64_t token)
+{
+	struct barrier *b = NULL;
+	struct call *c;
+	struct outbox *o;
+
+	HASH_FIND(hh, w->barriers, &token, sizeof(token), b);
+	if (!b)
+		return;
+	c = call_find(w->b2bua, b->call_id);
+	HASH_DEL(w->barriers, b);
+	free(b);
+	o = c ? c->outbox : NULL;
+	if (!o)
+		return;
+	for (struct held *h = o->head; h; h = h->next)
+		if (h->token == token)
+			h->token = 0;
+	drain(w, c);
+}
+
+void outbox_forget(struct sip_worker *w, struct txn *t)
+{
+	struct outbox *o = t->call->outbox;
+	struct held **at = &w->failed, *h;
+
+	if (o)
+		for (h = o->head; h; h = h->next)
+			if (h->t == t)
+				h->t = NULL;
+	while ((h = *at)) {
+		if (h->t != t) {
+			at = &h->next;
+			continue;
+		}
+		*at = h->next;
+		held_free(w, h);
+	}
+	if (!t->call->deleting || !o || o->draining)
+		return;
+	/* The call dies with what it had to say. */
+	while ((h = o->head)) {
+		o->head = h->next;
+		held_free(w, h);
+	}
+	t->call->outbox = NULL;
+	free(o);
+}
+
+bool outbox_empty(const struct call *c)
+{
+	return !c->outbox;
+}
+
+void outbox_failures(struct sip_worker *w)
+{
+	struct held *h;
+
+	while ((h = w->failed)) {
+		struct call_message m = {.status = 503, .method = METHOD_OTHER};
+		struct txn *t = h->t;
+
+		w->failed = h->next;
+		h->t = NULL;
+		held_free(w, h);
+		if (t)
+			b2bua_response(w->b2bua, t, &m);
+	}
+}
+
+void outbox_destroy(struct sip_worker *w)
+{
+	struct barrier *b, *next;
+
+	HASH_ITER (hh, w->barriers, b, next) {
+		HASH_DEL(w->barriers, b);
+		free(b);
+	}
+}

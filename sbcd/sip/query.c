@@ -1,0 +1,100 @@
+/* What the SIP worker tells about itself: {"cmd":"stats"} and
+ * {"cmd":"call","id":"…"}. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sbcd/base/log.h"
+#include "sbcd/call/fsm.h"
+#include "sbcd/record/record.h"
+#include "sbcd/sip/sip_int.h"
+
+static void reply(struct sip_worker *w, uint64_t token, json_t *answer)
+{
+	char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+
+	if (worker_link_reply(w->link, token,
+			      text ? text : "{\"error\":\"out of memory\"}"))
+		log_rated(LOG_WARNING, "event=query-reply result=failed");
+	free(text);
+	json_decref(answer);
+}
+
+static json_t *stats(struct sip_worker *w)
+{
+	struct b2bua_stats s;
+
+	b2bua_stats(w->b2bua, &s);
+	return json_pack(
+		"{s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "active",
+		b2bua_active(w->b2bua), "epoch", (json_int_t)w->epoch, "calls",
+		(json_int_t)s.calls, "legs", (json_int_t)s.legs, "transactions",
+		(json_int_t)s.txns, "ports", (json_int_t)s.ports, "restoring",
+		(json_int_t)s.restoring, "held", (json_int_t)w->held_len);
+}
+
+static json_t *leg_json(const struct leg *l)
+{
+	struct rec_dialog d;
+	json_t *j;
+
+	if (leg_load(l, &d))
+		return json_null();
+	d.local_sdp.size = d.remote_sdp.size = 0;
+	j = record_to_json(REC_DIALOG, &d);
+	if (j) {
+		json_object_set_new(j, "leg", json_integer(l->sub));
+		json_object_set_new(j, "role",
+				    json_string(l->role == LEG_CALLER
+							? "caller"
+							: "callee"));
+	}
+	return j;
+}
+
+static json_t *txn_json(const struct txn *t)
+{
+	return json_pack(
+		"{s:i,s:s,s:s,s:i,s:i,s:i}", "leg", t->leg ? t->leg->sub : -1,
+		"side", t->side == TXN_SERVER ? "server" : "client", "method",
+		call_method_name((enum call_method)t->method), "cseq",
+		(int)t->cseq, "state", t->state, "last-status", t->last_status);
+}
+
+static json_t *call_json(struct sip_worker *w, const char *id)
+{
+	struct call *c =
+		id ? call_find(w->b2bua, strtoull(id, NULL, 16)) : NULL;
+	json_t *j, *legs, *txns;
+
+	if (!c)
+		return json_pack("{s:s}", "error", "no such call");
+	j = json_object();
+	legs = json_array();
+	txns = json_array();
+	json_object_set_new(j, "id", json_string(id));
+	json_object_set_new(j, "state", json_string(call_state_name(c->state)));
+	for (unsigned i = 0; i < c->legs_len; i++)
+		json_array_append_new(legs, leg_json(c->legs[i]));
+	for (const struct txn *t = c->txns; t; t = t->next)
+		json_array_append_new(txns, txn_json(t));
+	json_object_set_new(j, "legs", legs);
+	json_object_set_new(j, "transactions", txns);
+	return j;
+}
+
+void query_answer(struct sip_worker *w, uint64_t token, const char *json)
+{
+	json_t *q = json ? json_loads(json, 0, NULL) : NULL;
+	const char *cmd = json_string_value(json_object_get(q, "cmd"));
+
+	if (cmd && !strcmp(cmd, "stats"))
+		reply(w, token, stats(w));
+	else if (cmd && !strcmp(cmd, "call"))
+		reply(w, token,
+		      call_json(w,
+				json_string_value(json_object_get(q, "id"))));
+	else
+		reply(w, token, json_pack("{s:s}", "error", "unknown query"));
+	json_decref(q);
+}

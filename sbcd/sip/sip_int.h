@@ -1,0 +1,190 @@
+/*
+ * sip_int - the inside of the SIP worker, shared by the files of sip/.
+ *
+ * Layer: sip. SIP worker, su_root thread.
+ */
+#ifndef SBCD_SIP_SIP_INT_H
+#define SBCD_SIP_SIP_INT_H
+
+#include "sbcd/sip/stack.h"
+
+#include "sbcd/call/b2bua.h"
+#include "sbcd/record/link.h"
+#include "sbcd/sip/hide.h"
+
+enum {
+	SIP_UDP_MTU = 65535,
+	SIP_MESSAGE_MAX_BYTES = 65536,
+	SIP_PARTIAL_TIMEOUT_MS = 30000,
+	SIP_QUEUE_LEN = 1000,
+	SIP_UDP_RMEM_BYTES = 4 * 1024 * 1024,
+	SIP_PROCEEDING_MAX = 20000,
+	SIP_TIMER_C_MS = 24 * 3600 * 1000, /* ours is the call's ring timer */
+	SIP_LINK_BUDGET = 256,
+	SIP_STEP_MS = 1000,
+	SIP_URI_SIZE = 128,
+};
+
+/* One SIP interface: its sockets and transactions. */
+struct sip_agent {
+	struct sip_worker *w;
+	const struct config_sip_interface *sif;
+	nta_agent_t *nta;
+	nta_leg_t *leg; /* takes every request */
+	nta_outgoing_t *stray;
+};
+
+struct barrier;
+struct held;
+
+struct sip_worker {
+	su_root_t *root;
+	struct worker_link *link;
+	int link_index; /* of the root's registration */
+	bool link_wants_out;
+	struct config *config;
+	struct config_node node;
+	struct b2bua *b2bua;
+	struct counters *counters;
+	struct sip_agent agents[CONFIG_SIP_INTERFACES_MAX];
+	size_t agents_len;
+	struct barrier *barriers;
+	size_t held_len;
+	struct held *failed; /* requests the stack did not take */
+	uint64_t epoch;
+	bool quiesce_wanted, quiesced;
+	uint64_t quiesce_until_ms;
+	bool gone;
+	int exit_code;
+};
+
+/* ---- agent.c -------------------------------------------------------------
+ */
+int agents_create(struct sip_worker *w) __attribute__((warn_unused_result));
+void agents_destroy(struct sip_worker *w);
+struct sip_agent *agent_find(struct sip_worker *w, const char *sip_interface);
+/* Our address of that family on the interface; NULL when there is none. */
+const struct addr *agent_address(const struct sip_agent *a, uint8_t family);
+/* Our port for a transport, 5060 when it has none. */
+uint16_t agent_port(const struct sip_agent *a, uint8_t transport);
+bool agent_is_own(const struct sip_agent *a, const char *host);
+/* The realm's session agent this address belongs to. */
+const struct config_agent *agent_peer(const struct sip_agent *a,
+				      const struct addr *source);
+const char *transport_name(uint8_t transport);
+uint8_t transport_of(const char *name);
+
+/* ---- facts.c: the stack's messages as call/ sees them
+ * ------------------------
+ */
+struct facts {
+	struct call_message m;
+	su_home_t home[1]; /* strings of `m` */
+};
+void facts_init(struct facts *f);
+void facts_finish(struct facts *f);
+/* -EINVAL when an identifier does not fit a record. */
+int facts_read(struct facts *f, const struct sip_agent *a, const sip_t *sip,
+	       const struct addr *source) __attribute__((warn_unused_result));
+void facts_source(struct addr *out, msg_t *msg);
+
+/* ---- ingress.c -------------------------------------------------------------
+ */
+int ingress_request(struct sip_agent *a, nta_leg_t *leg, nta_incoming_t *irq,
+		    sip_t const *sip);
+int ingress_stray(struct sip_agent *a, nta_outgoing_t *orq, sip_t const *sip);
+/* Answers on our own. */
+void ingress_refuse(nta_incoming_t *irq, const sip_t *sip, int status,
+		    const struct call_answer *answer);
+extern const char sip_allow[], sip_supported[], sip_accept[];
+
+/* ---- message.c: building
+ * ------------------------------------------------------
+ */
+/* Where a message of this dialog goes next. */
+struct next_hop {
+	struct addr addr;
+	uint8_t transport;
+};
+int message_next_hop(const struct sip_agent *a, const struct rec_dialog *d,
+		     struct next_hop *out) __attribute__((warn_unused_result));
+void message_hop_uri(const struct next_hop *hop, char out[SIP_URI_SIZE]);
+/* A whole request but for Via; NULL when out of memory or not possible. */
+msg_t *message_request(struct sip_agent *a, const struct rec_dialog *d,
+		       const struct call_send *s, const struct next_hop *hop,
+		       struct sip_agent *source);
+msg_t *message_response(struct sip_agent *a, nta_incoming_t *irq,
+			const struct rec_dialog *d, const struct call_send *s,
+			struct sip_agent *source);
+msg_t *message_cancel(struct sip_agent *a, const struct txn *t,
+		      const char *why);
+int message_to_blob(msg_t *msg, struct blob *out)
+	__attribute__((warn_unused_result));
+/* A message parsed again; NULL when it is none. */
+msg_t *message_parse(const void *data, size_t size);
+int message_local_host(const struct sip_agent *a, uint8_t family, char *out,
+		       size_t size) __attribute__((warn_unused_result));
+
+/* ---- outbox.c: what waits for a commit
+ * -----------------------------------------
+ */
+enum held_kind {
+	HELD_REQUEST = 1,
+	HELD_RESPONSE,
+	HELD_ACK,
+	HELD_CANCEL,
+};
+
+/* Takes `msg`. Sent now when the token is 0 or committed and nothing of the
+ * call waits before it. */
+int outbox_add(struct sip_worker *w, struct call *c, struct txn *t,
+	       enum held_kind kind, struct sip_agent *a, msg_t *msg,
+	       const char *hop_uri, uint64_t token)
+	__attribute__((warn_unused_result));
+void outbox_committed(struct sip_worker *w, uint64_t token);
+/* The transaction dies: what it would have sent is not sent. */
+void outbox_forget(struct sip_worker *w, struct txn *t);
+bool outbox_empty(const struct call *c);
+/* Tells the B2BUA of requests that could not be sent. */
+void outbox_failures(struct sip_worker *w);
+void outbox_destroy(struct sip_worker *w);
+
+/* ---- txn.c: call_ops
+ * -------------------------------------------------------------
+ */
+extern const struct call_ops sip_call_ops;
+int txn_response(struct txn *t, nta_outgoing_t *orq, sip_t const *sip);
+int txn_ack_cancel(struct txn *t, nta_incoming_t *irq, sip_t const *sip);
+struct sip_worker *txn_worker(const struct txn *t);
+struct sip_agent *txn_agent(const struct txn *t);
+
+/* ---- media.c
+ * ----------------------------------------------------------------------
+ */
+ssize_t media_relay(void *ctx, struct leg *from, struct rec_dialog *from_d,
+		    struct leg *to, struct rec_dialog *to_d, bool offer,
+		    const void *in, size_t in_size, char *out, size_t size,
+		    struct call_refusal *why);
+/* What a peer must not be shown of the other side. */
+void media_hide(const struct sip_agent *from, struct hide_set *hide);
+
+/* ---- query.c
+ * ------------------------------------------------------------------------
+ */
+void query_answer(struct sip_worker *w, uint64_t token, const char *json);
+
+/* ---- guard.c
+ * ------------------------------------------------------------------------
+ */
+/* Before this the sockets are deaf: what comes in is read and dropped. */
+void guard_listen(bool on);
+void guard_init(struct counters *counters, const uint8_t key[16]);
+/* `hash` as in BUSY_INPUT: such an input is dropped for a while. */
+void guard_quarantine(const void *hash, size_t size, uint64_t now_ms);
+/* The input is done with. */
+void guard_idle(void);
+/* Stream sockets made from now on accept at most `max` connections at a time
+ * each; 0 = no bound. */
+void guard_cap(uint32_t max);
+
+#endif

@@ -1,0 +1,282 @@
+#include "sbcd/sip/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sbcd/base/clock.h"
+#include "sbcd/base/log.h"
+#include "sbcd/sip/sip_int.h"
+
+enum { SHARDS_MAX = 4, QUIESCE_MAX_MS = 100 };
+
+/* ---- the keeper's word
+ * -------------------------------------------------------------
+ */
+
+static void stop(struct sip_worker *w, int code)
+{
+	w->gone = true;
+	w->exit_code = code;
+}
+
+/* The number the media worker has, too (keeper/mediasock.h). */
+static unsigned count_shards(const struct config *c)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (c->media.threads)
+		return c->media.threads < SHARDS_MAX ? c->media.threads
+						     : SHARDS_MAX;
+	return cores < 1	    ? 1
+	       : cores > SHARDS_MAX ? SHARDS_MAX
+				    : (unsigned)cores;
+}
+
+static int find_secret(const char *node_text, struct token_key *out)
+{
+	static const char mark[] = "# worker-secret ";
+	const char *at = node_text ? strstr(node_text, mark) : NULL;
+
+	return at ? token_key_parse(out, at + sizeof(mark) - 1) : -ENOENT;
+}
+
+static int parse(struct sip_worker *w, const char *text, const char *node_text)
+{
+	struct config_errors errors = {.len = 0};
+	int err;
+
+	err = config_parse(&w->config, text, "sbcd.conf", &errors);
+	if (!err)
+		err = config_node_parse(&w->node, node_text, "node.conf",
+					&errors);
+	if (err)
+		log_err("event=config result=invalid text=\"%.400s\"",
+			errors.text);
+	return err;
+}
+
+static int on_config(void *ctx, const char *text, const char *node_text)
+{
+	struct sip_worker *w = ctx;
+	struct b2bua_params p = {.ops = &sip_call_ops, .ctx = w};
+	int err;
+
+	if (w->b2bua)
+		return -EALREADY;
+	err = find_secret(node_text, &p.key);
+	if (!err)
+		err = parse(w, text, node_text);
+	if (err)
+		goto out;
+	p.config = w->config;
+	p.node = w->node.id;
+	p.shards = count_shards(w->config);
+	p.counters = w->counters;
+	guard_init(w->counters, p.key.bytes);
+	err = b2bua_create(&w->b2bua, &p);
+	if (!err)
+		err = agents_create(w);
+out:
+	explicit_bzero(&p.key, sizeof(p.key));
+	if (err)
+		log_err("event=sip-start result=failed error=\"%s\"",
+			strerror(-err));
+	else
+		log_info("event=sip-ready interfaces=%zu", w->agents_len);
+	return err;
+}
+
+static void on_record(void *ctx, const struct ha_key *key,
+		      const struct ha_version *version, const void *value,
+		      size_t size)
+{
+	struct sip_worker *w = ctx;
+	int err;
+
+	if (!w->b2bua)
+		return;
+	counters_set_busy(w->counters, BUSY_RECORD, key, sizeof(*key));
+	err = b2bua_record(w->b2bua, key, value, size);
+	counters_set_busy(w->counters, BUSY_NOTHING, NULL, 0);
+	if (err) {
+		counters_add(w->counters, COUNTER_sip_record_rejected, 1);
+		log_rated(LOG_WARNING,
+			  "event=record-rejected kind=%u call=%016llx error=%d",
+			  key->kind, (unsigned long long)key->id, -err);
+	}
+}
+
+static void on_activate(void *ctx, uint64_t epoch)
+{
+	struct sip_worker *w = ctx;
+
+	if (!w->b2bua)
+		return;
+	w->epoch = epoch;
+	b2bua_activate(w->b2bua);
+	guard_listen(true);
+	if (worker_link_activated(w->link, epoch))
+		stop(w, 1);
+	log_notice("event=sip-active epoch=%llu", (unsigned long long)epoch);
+}
+
+static void on_committed(void *ctx, uint64_t token, bool timed_out)
+{
+	struct sip_worker *w = ctx;
+
+	if (timed_out)
+		counters_add(w->counters, COUNTER_sip_commit_timeouts, 1);
+	outbox_committed(w, token);
+}
+
+static void on_quiesce(void *ctx)
+{
+	struct sip_worker *w = ctx;
+
+	guard_listen(false);
+	w->quiesce_wanted = true;
+	w->quiesce_until_ms = clock_mono_ms() + QUIESCE_MAX_MS;
+}
+
+static void on_query(void *ctx, uint64_t token, const char *json)
+{
+	struct sip_worker *w = ctx;
+
+	if (w->b2bua)
+		query_answer(w, token, json);
+	else if (worker_link_reply(w->link, token, "{\"error\":\"starting\"}"))
+		stop(w, 1);
+}
+
+static void on_quarantine(void *ctx, const void *hash, size_t size)
+{
+	guard_quarantine(hash, size, clock_mono_ms());
+}
+
+static void on_gone(void *ctx)
+{
+	stop(ctx, 0);
+}
+
+static const struct worker_link_ops link_ops = {
+	.config = on_config,
+	.record = on_record,
+	.activate = on_activate,
+	.committed = on_committed,
+	.quiesce = on_quiesce,
+	.query = on_query,
+	.quarantine = on_quarantine,
+	.gone = on_gone,
+};
+
+/* ---- the loop
+ * -------------------------------------------------------------------------
+ */
+
+static int on_link(struct sip_worker *ctx, su_wait_t *wait,
+		   struct sip_worker *w)
+{
+	worker_link_dispatch(w->link, SIP_LINK_BUDGET);
+	return 0;
+}
+
+static int register_link(struct sip_worker *w)
+{
+	su_wait_t wait[1] = {SU_WAIT_INIT};
+
+	if (su_wait_create(wait, worker_link_fd(w->link),
+			   SU_WAIT_IN | SU_WAIT_HUP) < 0)
+		return -ENOMEM;
+	w->link_index = su_root_register(w->root, wait, on_link, w, 1);
+	return w->link_index < 0 ? -ENOMEM : 0;
+}
+
+static void watch_link(struct sip_worker *w)
+{
+	bool out = worker_link_wants_write(w->link);
+
+	if (out == w->link_wants_out)
+		return;
+	w->link_wants_out = out;
+	su_root_eventmask(w->root, w->link_index, worker_link_fd(w->link),
+			  SU_WAIT_IN | SU_WAIT_HUP | (out ? SU_WAIT_OUT : 0));
+}
+
+static void quiesce(struct sip_worker *w)
+{
+	if (!w->quiesce_wanted || w->quiesced)
+		return;
+	if (w->held_len && clock_mono_ms() < w->quiesce_until_ms)
+		return;
+	w->quiesced = true;
+	if (worker_link_quiesced(w->link))
+		stop(w, 1);
+}
+
+static void run(struct sip_worker *w)
+{
+	while (!w->gone) {
+		int64_t wait = -1;
+
+		if (w->b2bua) {
+			outbox_failures(w);
+			wait = b2bua_turn(w->b2bua);
+		}
+		quiesce(w);
+		guard_idle();
+		watch_link(w);
+		if (wait < 0 || wait > SIP_STEP_MS)
+			wait = SIP_STEP_MS;
+		if (w->quiesce_wanted && !w->quiesced && wait > 5)
+			wait = 5;
+		su_root_step(w->root, (su_duration_t)wait);
+	}
+}
+
+__attribute__((format(printf, 2, 0))) static void
+stack_log(void *stream, char const *fmt, va_list ap)
+{
+	char text[512];
+	size_t len;
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	len = strcspn(text, "\r\n");
+	text[len] = '\0';
+	if (len)
+		log_rated(LOG_DEBUG, "event=stack text=\"%s\"", text);
+}
+
+int sip_worker_main(void)
+{
+	struct sip_worker *w = calloc(1, sizeof(*w));
+	int err = -ENOMEM;
+
+	if (!w)
+		return 1;
+	signal(SIGPIPE, SIG_IGN);
+	if (counters_map(&w->counters, LINK_COUNTERS_FD))
+		log_warn("event=counters result=unmapped");
+	su_init();
+	su_log_redirect(NULL, stack_log, NULL);
+	w->root = su_root_create(w);
+	if (!w->root)
+		goto out;
+	/* One thread: the stack must not start others for its agents. */
+	su_root_threading(w->root, 0);
+	err = worker_link_create(&w->link, LINK_WORKER_FD, "sip", &link_ops, w);
+	if (!err)
+		err = register_link(w);
+	if (err)
+		goto out;
+	run(w);
+	err = w->exit_code;
+out:
+	if (err)
+		log_err("event=sip-exit code=%d", err);
+	return err ? 1 : 0;
+}
