@@ -214,9 +214,7 @@ void handover_go(struct keeper *k)
 {
 	struct handover *h = &k->handover;
 
-	beat_hold(k->beat, false);
-	if (netglue_gate_close(k->net))
-		log_err("event=gate-close-failed");
+	role_shut_gate(k);
 	if (ha_engine_command(k->engine, HA_CMD_GO, k->roles.epoch))
 		/* The peer takes over all the same when we have released. */
 		log_err("event=go-unsent");

@@ -165,6 +165,8 @@ void role_on_beats(struct keeper *k);
 void role_action_done(struct keeper *k, enum ha_action action);
 void role_epoch_written(struct keeper *k);
 void role_activate_worker(struct keeper *k, enum hub_worker w);
+/* Nothing leaves any more: lease let go, gate closed, no announcements. */
+void role_shut_gate(struct keeper *k);
 /* Clean stop: gate, MAC/IP, then the word to the peer. */
 void role_release_all(struct keeper *k);
 

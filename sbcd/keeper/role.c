@@ -32,7 +32,7 @@ static uint64_t now_us(void)
 
 /* ---- actions --------------------------------------------------------------
  */
-static void act_shut_gate(struct keeper *k)
+void role_shut_gate(struct keeper *k)
 {
 	int err;
 
@@ -141,7 +141,7 @@ static bool run_action(struct keeper *k, uint32_t action)
 {
 	switch ((enum ha_action)action) {
 	case HA_ACT_SHUT_GATE:
-		act_shut_gate(k);
+		role_shut_gate(k);
 		return true;
 	case HA_ACT_QUIESCE:
 		handover_go(k);
@@ -466,7 +466,7 @@ void role_release_all(struct keeper *k)
 {
 	int err;
 
-	act_shut_gate(k);
+	role_shut_gate(k);
 	err = netglue_release(k->net);
 	log_notice("event=released role=%s error=\"%s\"",
 		   ha_role_name(k->roles.role), err ? strerror(-err) : "none");
