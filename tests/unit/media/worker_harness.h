@@ -101,6 +101,7 @@ struct node {
 	uint64_t epoch; /* of the records we send */
 	struct stored store[STORE_MAX];
 	unsigned puts, deletes; /* of mstate */
+	struct node *peer; /* gets our mstate; NULL: alone */
 	char reply[65536];
 	unsigned seen[64]; /* messages by type */
 };
@@ -359,6 +360,29 @@ static UNUSED void store_delete(struct node *n, const struct ha_key *key)
 		s->used = false;
 }
 
+static UNUSED void send_record(struct node *n, const struct ha_key *key,
+			       const void *value, size_t size)
+{
+	struct link_message m = {.type = LINK_RECORD,
+				 .flags = value ? 0 : LINK_F_DELETED,
+				 .token = ++n->seq,
+				 .key = *key,
+				 .version = {.epoch = n->epoch,
+					     .generation = n->seq,
+					     .writer = 1},
+				 .value = value,
+				 .size = size};
+
+	say(n, &m);
+}
+
+static UNUSED void replicate(struct node *to, const struct link_message *m)
+{
+	store_put(to, &m->key, m->value, m->size);
+	if (to->link)
+		send_record(to, &m->key, m->value, m->size);
+}
+
 static UNUSED void handle(struct node *n, const struct link_message *m)
 {
 	assert_true(m->type < 64);
@@ -368,6 +392,8 @@ static UNUSED void handle(struct node *n, const struct link_message *m)
 		assert_int_equal(m->key.kind, REC_MSTATE);
 		n->puts++;
 		store_put(n, &m->key, m->value, m->size);
+		if (n->peer)
+			replicate(n->peer, m);
 		break;
 	case LINK_DELETE:
 		assert_int_equal(m->key.kind, REC_MSTATE);
@@ -452,22 +478,6 @@ static UNUSED json_int_t stat_of(struct node *n, const char *name)
 static UNUSED uint64_t counter_of(const struct node *n, enum counter_id id)
 {
 	return counters_get(n->counters, id);
-}
-
-static UNUSED void send_record(struct node *n, const struct ha_key *key,
-			       const void *value, size_t size)
-{
-	struct link_message m = {.type = LINK_RECORD,
-				 .flags = value ? 0 : LINK_F_DELETED,
-				 .token = ++n->seq,
-				 .key = *key,
-				 .version = {.epoch = n->epoch,
-					     .generation = n->seq,
-					     .writer = 1},
-				 .value = value,
-				 .size = size};
-
-	say(n, &m);
 }
 
 static UNUSED void put_media(struct node *n, uint64_t call,
@@ -608,18 +618,18 @@ static UNUSED void replay(struct node *n)
 
 static UNUSED void worker_start(struct node *n)
 {
+	unsigned hello = n->seen[LINK_HELLO];
 	int ends[2];
 
 	assert_int_equal(link_socketpair(ends), 0);
 	n->seq = n->acked = 0;
-	memset(n->seen, 0, sizeof(n->seen));
 	n->pid = fork();
 	assert_true(n->pid >= 0);
 	if (!n->pid)
 		worker_exec(n, ends[1]);
 	close(ends[1]);
 	assert_int_equal(link_create(&n->link, ends[0]), 0);
-	WAIT_FOR(n, n->seen[LINK_HELLO]);
+	WAIT_FOR(n, n->seen[LINK_HELLO] > hello);
 	send_config(n);
 	send_media_fds(n, 0);
 	send_media_fds(n, 1);
