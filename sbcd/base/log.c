@@ -21,7 +21,6 @@ enum { NAME_SIZE = 64, RATE_MILLI = 1000 };
 static char log_node[NAME_SIZE] = "-";
 static char log_proc[NAME_SIZE] = "-";
 static int log_level = LOG_INFO;
-static int log_fd = STDERR_FILENO;
 static bool log_is_socket;
 
 static _Atomic uint64_t dropped;
@@ -29,16 +28,15 @@ static _Atomic uint64_t dropped;
 /*
  * O_NONBLOCK belongs to the open file description, which we share with
  * whoever started us. A pipe can be opened a second time for a description of
- * our own; a socket takes MSG_DONTWAIT; a file or terminal is left alone.
+ * our own, which takes the place of standard error, also for the processes we
+ * start (they may lack the right to do it); a socket takes MSG_DONTWAIT; a
+ * file or terminal is left alone.
  */
-static void pick_fd(void)
+static void own_stderr(void)
 {
 	struct stat st;
-	int fd, high;
+	int fd;
 
-	if (log_fd != STDERR_FILENO)
-		close(log_fd);
-	log_fd = STDERR_FILENO;
 	log_is_socket = false;
 	if (fstat(STDERR_FILENO, &st) < 0)
 		return;
@@ -51,11 +49,8 @@ static void pick_fd(void)
 	fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	/* Out of the way of the numbers workers inherit. */
-	high = fcntl(fd, F_DUPFD_CLOEXEC, 16);
+	dup2(fd, STDERR_FILENO);
 	close(fd);
-	if (high >= 0)
-		log_fd = high;
 }
 
 void log_init(const char *node, const char *proc, int level)
@@ -65,7 +60,7 @@ void log_init(const char *node, const char *proc, int level)
 	snprintf(log_node, sizeof(log_node), "%s", node);
 	snprintf(log_proc, sizeof(log_proc), "%s", proc);
 	log_level = level;
-	pick_fd();
+	own_stderr();
 	/* The death of the log's reader is no reason to die. */
 	if (sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL) {
 		sa.sa_handler = SIG_IGN;
@@ -75,17 +70,18 @@ void log_init(const char *node, const char *proc, int level)
 
 static void write_line(const char *line, size_t size)
 {
-	struct pollfd p = {.fd = log_fd, .events = POLLOUT};
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
 	ssize_t n;
 
 	if (log_is_socket) {
-		n = send(log_fd, line, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(STDERR_FILENO, line, size,
+			 MSG_DONTWAIT | MSG_NOSIGNAL);
 	} else {
 		/* POLLOUT on a pipe: a line of PIPE_BUF bytes fits. */
 		if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
 			n = -1;
 		else
-			n = write(log_fd, line, size);
+			n = write(STDERR_FILENO, line, size);
 	}
 	if (n != (ssize_t)size)
 		atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
