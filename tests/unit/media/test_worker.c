@@ -280,7 +280,7 @@ static void test_standby_does_not_relay(void **state)
 	far_send(phone, "10.10.0.10", 20000, p, n);
 	node_activate(a, 7);
 	expect(pbx, p, n, "10.20.0.10", 20000);
-	assert_int_equal(counter_of(a, COUNTER_media_rx_stale), 1);
+	WAIT_FOR(a, counter_of(a, COUNTER_media_rx_stale) == 1);
 	close(phone);
 	close(pbx);
 }
