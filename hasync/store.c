@@ -300,15 +300,17 @@ static void renew(struct ha_store *s, struct rec *r)
 	}
 }
 
-static void drop(struct ha_store *s, struct path *p)
+/* Out of everything; the caller frees it. */
+static struct rec *take_out(struct ha_store *s, const struct ha_key *key)
 {
-	struct rec *r = *p->link[p->depth - 1];
+	struct path path;
+	struct rec *r = descend(s, key, &path);
 
 	unaccount(s, r);
 	if (r->deleted)
 		tomb_unlink(s, r);
-	unlink_rec(p);
-	free(r);
+	unlink_rec(&path);
+	return r;
 }
 
 /* ---- life --------------------------------------------------------------- */
@@ -564,19 +566,19 @@ size_t ha_store_sweep(struct ha_store *s, ha_store_visit_fn *fn, void *ctx)
 
 	while (r) {
 		struct ha_key key = {r->id, r->sub, r->kind};
-		struct path path;
 
 		if (is_marked(s, r)) {
+			struct rec *gone = take_out(s, &key);
 			struct ha_item item;
 
-			rec_item(r, &item);
+			/* fn finds it absent already. */
+			rec_item(gone, &item);
 			if (!item.deleted) {
 				swept++;
 				if (fn)
 					fn(ctx, &item);
 			}
-			descend(s, &key, &path);
-			drop(s, &path);
+			free(gone);
 		}
 		r = next_rec(s, &key);
 	}
@@ -591,13 +593,11 @@ size_t ha_store_reap(struct ha_store *s, uint64_t now_ms, uint64_t age_ms)
 	while (s->tomb_oldest) {
 		struct rec *r = s->tomb_oldest;
 		struct ha_key key = {r->id, r->sub, r->kind};
-		struct path path;
 		uint64_t since_ms = tomb_of(r)->since_ms;
 
 		if (now_ms < since_ms || now_ms - since_ms < age_ms)
 			break;
-		descend(s, &key, &path);
-		drop(s, &path);
+		free(take_out(s, &key));
 		reaped++;
 	}
 	return reaped;

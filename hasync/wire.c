@@ -367,7 +367,7 @@ static void status_set_text(char *member, size_t capacity, const uint8_t *data,
 	memset(member, 0, capacity);
 	for (size_t i = 0; i < size; i++)
 		member[i] =
-			data[i] > 0x20 && data[i] < 0x7f ? (char)data[i] : '?';
+			data[i] >= 0x20 && data[i] < 0x7f ? (char)data[i] : '?';
 }
 
 static void status_read_field(struct ha_reader *r, struct ha_status *s,
