@@ -476,12 +476,11 @@ void setup_response(struct txn *t, const struct call_message *m)
 		answered(t, m);
 		return;
 	}
-	if (c->state == CALL_ENDING) {
-		txn_free(t);
+	txn_free(t);
+	if (c->state == CALL_ENDING)
 		call_settle(c);
-		return;
-	}
-	call_event(c, CALL_EV_REJECT, &info);
+	else
+		call_event(c, CALL_EV_REJECT, &info);
 }
 
 /* ---- the ACK ----------------------------------------------------------------
