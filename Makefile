@@ -151,7 +151,8 @@ unit-$(1): $(filter $(B)/unit/$(1)/%,$(UNIT_BINS))
 	@set -e; for t in $$^; do echo "== $$$$t"; $$$$t; done
 endef
 $(foreach m,$(SBCD_MODS) $(LIB_MODS) cli,$(eval $(call unit_rules,$(m))))
-.PRECIOUS: $(B)/obj/%.o
+.PRECIOUS: $(B)/obj/%.o $(B)/gen/%.skel.h
+.SECONDARY: $(BPF_SKELS)
 
 .PHONY: unit unit-build
 unit-build: $(UNIT_BINS)
