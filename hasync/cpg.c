@@ -1,3 +1,11 @@
+/*
+ * Two lists under one mutex: frames out, events in. Whatever talks to
+ * corosync is in `struct session` and belongs to the thread.
+ *
+ * Nothing of the group's order may be lost on the way in, so a full list of
+ * events stops the thread from dispatching (corosync then keeps the messages)
+ * until the main thread has caught up.
+ */
 #include "hasync/cpg.h"
 
 #include <corosync/cpg.h>
@@ -6,657 +14,791 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "hasync/key.h"
 #include "hasync/wire.h"
 
 enum {
-	BACKOFF_FIRST_MS = 20,
-	BACKOFF_MAX_MS = 1000,
-	DISPATCH_BUDGET = 256, /* messages before the other queues' turn */
+	DISPATCH_BUDGET = 256,
 	SEND_BUDGET = 64,
-	RETRY_MS = 1, /* after CS_ERR_TRY_AGAIN */
-	IDLE_MS = 1000,
-	JOIN_TIMEOUT_S = 1,
-	WHY_SIZE = 96,
+	BACKOFF_MIN_MS = 50,
+	BACKOFF_MAX_MS = 1000,
+	RETRY_MS = 1, /* corosync said TRY_AGAIN */
+	JOIN_TRIES = 500,
+	RING_WAIT_MS = 20, /* a membership waits for its ring's number */
+	LAST_WORDS_MS = 200,
+	DESTROY_WAIT_S = 2,
 };
 
-enum note_type { NOTE_DELIVER, NOTE_MEMBERS, NOTE_QUORUM, NOTE_LINK };
+enum event_type { EV_DELIVER, EV_MEMBERS, EV_QUORUM, EV_LINK };
 
-/* What goes to the main thread; frames of our own use it as well. */
-struct note {
-	struct note *next;
-	enum note_type type;
+struct event {
+	struct event *next;
+	enum event_type type;
+	bool self, peer; /* MEMBERS; QUORUM: self = quorate; LINK: self = up */
 	uint8_t from;
-	bool self, peer; /* NOTE_LINK, NOTE_QUORUM: `self` is the value */
 	enum ha_peer_left left;
 	uint64_t ring_seq;
+	const char *why;
 	size_t size;
 	uint8_t data[];
 };
 
-struct queue {
-	struct note *head, **tail;
-	size_t len;
+struct out_frame {
+	struct out_frame *next;
+	size_t size;
+	uint8_t data[];
+};
+
+struct event_list {
+	struct event *first, **last;
+	size_t frames;
 };
 
 struct ha_cpg {
+	struct cpg_name group;
 	uint8_t node;
 	size_t queue_frames;
-	const struct ha_cpg_ops *ops;
+	struct ha_cpg_ops ops;
 	void *ctx;
-	struct cpg_name group;
 	pthread_t thread;
-	int to_main, to_thread; /* eventfds */
-	atomic_bool stop, up;
-	pthread_mutex_t lock; /* guards both queues */
-	struct queue in, out;
+	int event_fd; /* thread -> main: events */
+	int wake_fd; /* main -> thread: frames, room, stop */
+	pthread_mutex_t lock;
+	/* Under `lock`. */
+	struct event_list events;
+	struct out_frame *out, **out_last;
+	size_t out_frames;
+	bool up, stop, paused;
+};
 
-	/* ---- the thread's own from here on ---- */
+/* The thread's own. */
+struct session {
+	struct ha_cpg *c;
 	cpg_handle_t cpg;
 	quorum_handle_t quorum;
 	int cpg_fd, quorum_fd;
-	bool connected;
-	bool self, peer, peer_seen;
-	enum ha_peer_left left;
+	bool self, peer;
+	uint32_t peer_pid;
+	enum ha_peer_left peer_left;
 	uint64_t ring_seq;
-	uint32_t backoff_ms;
-	char said[WHY_SIZE]; /* last complaint: repeats are not reported */
+	/* Memberships of a ring whose number is still to come. */
+	struct event_list held;
+	uint64_t held_until_ms;
+	bool try_again; /* corosync does not take frames now */
+	const char *why; /* last reason told for being down */
 };
 
-/* ---- queues ----------------------------------------------------------------
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void ring_bell(int fd)
+{
+	uint64_t one = 1;
+
+	/* Full means it is readable already. */
+	if (write(fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static void answer_bell(int fd)
+{
+	uint64_t n;
+
+	if (read(fd, &n, sizeof(n)) < 0)
+		return;
+}
+
+/* ---- events ----------------------------------------------------------------
  */
 
-static void queue_init(struct queue *q)
+static void list_init(struct event_list *l)
 {
-	q->head = NULL;
-	q->tail = &q->head;
-	q->len = 0;
+	l->first = NULL;
+	l->last = &l->first;
+	l->frames = 0;
 }
 
-static void queue_add(struct queue *q, struct note *n)
+static void list_add(struct event_list *l, struct event *ev)
 {
-	n->next = NULL;
-	*q->tail = n;
-	q->tail = &n->next;
-	q->len++;
+	ev->next = NULL;
+	*l->last = ev;
+	l->last = &ev->next;
+	if (ev->type == EV_DELIVER)
+		l->frames++;
 }
 
-static struct note *queue_take(struct queue *q)
+static void list_free(struct event_list *l)
 {
-	struct note *n = q->head;
+	while (l->first) {
+		struct event *ev = l->first;
 
-	if (!n)
-		return NULL;
-	q->head = n->next;
-	if (!q->head)
-		q->tail = &q->head;
-	q->len--;
-	return n;
-}
-
-static void queue_empty(struct queue *q)
-{
-	struct note *n;
-
-	while ((n = queue_take(q)))
-		free(n);
-}
-
-static void signal_fd(int fd)
-{
-	/* EAGAIN means that it is readable already. */
-	if (eventfd_write(fd, 1) < 0)
-		return;
-}
-
-static struct note *note_create(enum note_type type, const void *data,
-				size_t size)
-{
-	struct note *n = malloc(sizeof(*n) + size);
-
-	if (!n)
-		return NULL;
-	memset(n, 0, sizeof(*n));
-	n->type = type;
-	n->size = size;
-	if (size)
-		memcpy(n->data, data, size);
-	return n;
-}
-
-static void post(struct ha_cpg *c, struct note *n)
-{
-	bool first;
-
-	if (!n)
-		return;
-	pthread_mutex_lock(&c->lock);
-	first = !c->in.head;
-	queue_add(&c->in, n);
-	pthread_mutex_unlock(&c->lock);
-	if (first)
-		signal_fd(c->to_main);
-}
-
-static size_t in_queue_len(struct ha_cpg *c)
-{
-	size_t len;
-
-	pthread_mutex_lock(&c->lock);
-	len = c->in.len;
-	pthread_mutex_unlock(&c->lock);
-	return len;
-}
-
-static void post_members(struct ha_cpg *c)
-{
-	struct note *n = note_create(NOTE_MEMBERS, NULL, 0);
-
-	if (!n)
-		return;
-	n->self = c->self;
-	n->peer = c->peer;
-	n->left = c->left;
-	n->ring_seq = c->ring_seq;
-	post(c, n);
-}
-
-static void post_link(struct ha_cpg *c, bool up, const char *why)
-{
-	struct note *n;
-
-	if (!strncmp(c->said, why, sizeof(c->said) - 1))
-		return;
-	strncpy(c->said, why, sizeof(c->said) - 1);
-	n = note_create(NOTE_LINK, why, strlen(why) + 1);
-	if (!n)
-		return;
-	n->self = up;
-	post(c, n);
-}
-
-/* ---- corosync's callbacks (inside cpg_dispatch, our thread)
- * ------------------ */
-
-static struct ha_cpg *of_cpg(cpg_handle_t handle)
-{
-	void *ctx = NULL;
-
-	return cpg_context_get(handle, &ctx) == CS_OK ? ctx : NULL;
-}
-
-static void on_deliver(cpg_handle_t handle, const struct cpg_name *group,
-		       uint32_t nodeid, uint32_t pid, void *msg, size_t size)
-{
-	struct ha_cpg *c = of_cpg(handle);
-	struct note *n;
-
-	if (!c || nodeid == 0 || nodeid > HA_NODE_MAX ||
-	    size > HA_FRAME_MAX_BYTES)
-		return;
-	/* Left in the group by an earlier life of this node's keeper. */
-	if (nodeid == c->node && pid != (uint32_t)getpid())
-		return;
-	n = note_create(NOTE_DELIVER, msg, size);
-	if (!n)
-		return;
-	n->from = (uint8_t)nodeid;
-	post(c, n);
-}
-
-static enum ha_peer_left left_reason(uint32_t reason)
-{
-	switch (reason) {
-	case CPG_REASON_LEAVE:
-	case CPG_REASON_PROCDOWN:
-		return HA_LEFT_PROCDOWN;
-	default:
-		return HA_LEFT_NODEDOWN;
+		l->first = ev->next;
+		free(ev);
 	}
+	list_init(l);
 }
 
-static void on_confchg(cpg_handle_t handle, const struct cpg_name *group,
+static struct event *event_new(enum event_type type, const void *data,
+			       size_t size)
+{
+	struct event *ev = malloc(sizeof(*ev) + size);
+
+	/* A hole in the group's order cannot be mended here. */
+	if (!ev)
+		abort();
+	memset(ev, 0, sizeof(*ev));
+	ev->type = type;
+	ev->size = size;
+	if (size)
+		memcpy(ev->data, data, size);
+	return ev;
+}
+
+static void post(struct ha_cpg *c, struct event *ev)
+{
+	pthread_mutex_lock(&c->lock);
+	list_add(&c->events, ev);
+	pthread_mutex_unlock(&c->lock);
+	ring_bell(c->event_fd);
+}
+
+static void release_held(struct session *s)
+{
+	while (s->held.first) {
+		struct event *ev = s->held.first;
+
+		s->held.first = ev->next;
+		ev->ring_seq = s->ring_seq;
+		post(s->c, ev);
+	}
+	list_init(&s->held);
+	s->held_until_ms = 0;
+}
+
+static void post_members(struct session *s, bool peer, enum ha_peer_left left,
+			 bool new_ring)
+{
+	struct event *ev = event_new(EV_MEMBERS, NULL, 0);
+
+	ev->self = s->self;
+	ev->peer = peer;
+	ev->left = left;
+	ev->ring_seq = s->ring_seq;
+	if (!new_ring && !s->held.first) {
+		post(s->c, ev);
+		return;
+	}
+	if (!s->held.first)
+		s->held_until_ms = now_ms() + RING_WAIT_MS;
+	list_add(&s->held, ev);
+}
+
+/* ---- corosync's callbacks, in the thread ------------------------------------
+ */
+
+static struct session *session_of(cpg_handle_t h)
+{
+	void *context = NULL;
+
+	cpg_context_get(h, &context);
+	return context;
+}
+
+static bool is_node(uint32_t id)
+{
+	return id >= 1 && id <= HA_NODE_MAX;
+}
+
+static void on_deliver(cpg_handle_t h, const struct cpg_name *group,
+		       uint32_t node, uint32_t pid, void *data, size_t size)
+{
+	struct session *s = session_of(h);
+	struct event *ev;
+
+	if (!is_node(node))
+		return;
+	release_held(s);
+	/* Too large: handed on empty, for the engine to count. */
+	ev = event_new(EV_DELIVER, data, size <= HA_FRAME_MAX_BYTES ? size : 0);
+	ev->from = (uint8_t)node;
+	post(s->c, ev);
+}
+
+static enum ha_peer_left left_how(uint32_t reason)
+{
+	return reason == CPG_REASON_NODEDOWN ? HA_LEFT_NODEDOWN
+					     : HA_LEFT_PROCDOWN;
+}
+
+static void on_confchg(cpg_handle_t h, const struct cpg_name *group,
 		       const struct cpg_address *members, size_t members_len,
 		       const struct cpg_address *left, size_t left_len,
 		       const struct cpg_address *joined, size_t joined_len)
 {
-	struct ha_cpg *c = of_cpg(handle);
-	bool peer = false, self = false;
+	struct session *s = session_of(h);
+	bool had_peer = s->peer;
+	bool replaced = false;
+	bool new_ring = false;
+	uint32_t pid = 0;
 
-	if (!c)
-		return;
+	s->self = false;
+	s->peer = false;
 	for (size_t i = 0; i < members_len; i++) {
-		if (members[i].nodeid == c->node)
-			self |= members[i].pid == (uint32_t)getpid();
-		else if (members[i].nodeid && members[i].nodeid <= HA_NODE_MAX)
-			peer = true;
+		if (members[i].nodeid == s->c->node) {
+			s->self = true;
+		} else if (is_node(members[i].nodeid)) {
+			s->peer = true;
+			pid = members[i].pid;
+		}
 	}
-	for (size_t i = 0; i < left_len; i++)
-		if (left[i].nodeid != c->node &&
-		    left[i].nodeid <= HA_NODE_MAX && !peer)
-			c->left = left_reason(left[i].reason);
-	if (peer) {
-		c->left = HA_LEFT_NOT;
-		c->peer_seen = true;
+	for (size_t i = 0; i < joined_len; i++)
+		if (joined[i].reason == CPG_REASON_NODEUP ||
+		    joined[i].nodeid == s->c->node)
+			new_ring = true;
+	for (size_t i = 0; i < left_len; i++) {
+		if (left[i].reason == CPG_REASON_NODEDOWN)
+			new_ring = true;
+		if (left[i].nodeid == s->c->node || !is_node(left[i].nodeid))
+			continue;
+		s->peer_left = left_how(left[i].reason);
+		replaced = had_peer && s->peer && left[i].pid == s->peer_pid;
 	}
-	c->self = self;
-	c->peer = peer;
-	post_members(c);
+	s->peer_pid = pid;
+	/* Another process of the peer took the place of the one we knew. */
+	if (replaced)
+		post_members(s, false, s->peer_left, new_ring);
+	post_members(s, s->peer, s->peer ? HA_LEFT_NOT : s->peer_left,
+		     new_ring);
 }
 
-static void on_totem(cpg_handle_t handle, struct cpg_ring_id ring,
-		     uint32_t members_len, const uint32_t *members)
+static void on_ring(cpg_handle_t h, struct cpg_ring_id ring,
+		    uint32_t members_len, const uint32_t *members)
 {
-	struct ha_cpg *c = of_cpg(handle);
+	struct session *s = session_of(h);
 
-	if (!c)
-		return;
-	c->ring_seq = ring.seq;
-	if (c->self)
-		post_members(c);
+	s->ring_seq = ring.seq;
+	release_held(s);
 }
 
-static void on_quorum(quorum_handle_t handle, uint32_t quorate,
-		      uint64_t ring_seq, uint32_t members_len,
-		      uint32_t *members)
+static void on_quorum(quorum_handle_t h, uint32_t quorate, uint64_t ring_seq,
+		      uint32_t members_len, uint32_t *members)
 {
-	const void *ctx = NULL;
-	struct note *n;
+	const void *context = NULL;
+	struct session *s;
+	struct event *ev;
 
-	if (quorum_context_get(handle, &ctx) != CS_OK || !ctx)
+	if (quorum_context_get(h, &context) != CS_OK || !context)
 		return;
-	n = note_create(NOTE_QUORUM, NULL, 0);
-	if (!n)
-		return;
-	n->self = quorate != 0;
-	n->ring_seq = ring_seq;
-	post((struct ha_cpg *)(uintptr_t)ctx, n);
+	s = (struct session *)context;
+	if (ring_seq > s->ring_seq)
+		s->ring_seq = ring_seq;
+	release_held(s);
+	ev = event_new(EV_QUORUM, NULL, 0);
+	ev->self = quorate != 0;
+	ev->ring_seq = ring_seq;
+	post(s->c, ev);
 }
 
 /* ---- connecting
- * ---------------------------------------------------------------- */
+ * -------------------------------------------------------------- */
 
-static bool cpg_open(struct ha_cpg *c, const char **why)
+static void close_session(struct session *s)
+{
+	if (s->cpg)
+		cpg_finalize(s->cpg);
+	if (s->quorum)
+		quorum_finalize(s->quorum);
+	s->cpg = 0;
+	s->quorum = 0;
+	s->cpg_fd = s->quorum_fd = -1;
+}
+
+static bool stopping(struct ha_cpg *c)
+{
+	bool stop;
+
+	pthread_mutex_lock(&c->lock);
+	stop = c->stop;
+	pthread_mutex_unlock(&c->lock);
+	return stop;
+}
+
+static void drop_out(struct ha_cpg *c)
+{
+	while (c->out) {
+		struct out_frame *f = c->out;
+
+		c->out = f->next;
+		free(f);
+	}
+	c->out_last = &c->out;
+	c->out_frames = 0;
+}
+
+static void set_up(struct session *s, bool up, const char *why)
+{
+	struct ha_cpg *c = s->c;
+	struct event *ev;
+	bool was;
+
+	pthread_mutex_lock(&c->lock);
+	was = c->up;
+	c->up = up;
+	if (!up)
+		drop_out(c);
+	pthread_mutex_unlock(&c->lock);
+	/* While it stays away: only what is news. */
+	if (was == up && s->why == why)
+		return;
+	s->why = why;
+	ev = event_new(EV_LINK, NULL, 0);
+	ev->self = up;
+	ev->why = why;
+	post(c, ev);
+}
+
+static void go_down(struct session *s, const char *why)
+{
+	close_session(s);
+	list_free(&s->held);
+	s->held_until_ms = 0;
+	s->try_again = false;
+	set_up(s, false, why);
+	/* Whether the peer lives is not known any more. */
+	if (s->self || s->peer) {
+		if (s->peer)
+			s->peer_left = HA_LEFT_NODEDOWN;
+		s->self = s->peer = false;
+		post_members(s, false, s->peer_left, false);
+	}
+}
+
+static const char *join_group(struct session *s)
+{
+	static const struct timespec pause = {.tv_nsec = 2000000};
+	cs_error_t rc;
+
+	for (int i = 0; i < JOIN_TRIES; i++) {
+		rc = cpg_join(s->cpg, &s->c->group);
+		if (rc == CS_OK)
+			return NULL;
+		if (rc != CS_ERR_TRY_AGAIN || stopping(s->c))
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return "cannot join the group";
+}
+
+static const char *open_cpg(struct session *s)
 {
 	cpg_model_v1_data_t model = {
 		.model = CPG_MODEL_V1,
 		.cpg_deliver_fn = on_deliver,
 		.cpg_confchg_fn = on_confchg,
-		.cpg_totem_confchg_fn = on_totem,
+		.cpg_totem_confchg_fn = on_ring,
 		.flags = CPG_MODEL_V1_DELIVER_INITIAL_TOTEM_CONF,
 	};
-	unsigned nodeid = 0;
-	cs_error_t err;
+	uint32_t id = 0;
 
-	*why = "corosync does not answer";
-	if (cpg_model_initialize(&c->cpg, CPG_MODEL_V1,
-				 (cpg_model_data_t *)&model, c) != CS_OK)
-		return false;
-	*why = "cpg has no file descriptor";
-	if (cpg_fd_get(c->cpg, &c->cpg_fd) != CS_OK ||
-	    cpg_local_get(c->cpg, &nodeid) != CS_OK)
-		goto err_finalize;
-	*why = "corosync's nodeid is not the id in node.conf";
-	if (nodeid != c->node)
-		goto err_finalize;
-	*why = "the group cannot be joined";
-	do {
-		err = cpg_join(c->cpg, &c->group);
-		if (err == CS_ERR_TRY_AGAIN)
-			poll(NULL, 0, RETRY_MS);
-	} while (err == CS_ERR_TRY_AGAIN && !atomic_load(&c->stop));
-	if (err != CS_OK)
-		goto err_finalize;
-	return true;
-
-err_finalize:
-	cpg_finalize(c->cpg);
-	return false;
+	if (cpg_model_initialize(&s->cpg, CPG_MODEL_V1,
+				 (cpg_model_data_t *)(void *)&model,
+				 s) != CS_OK) {
+		s->cpg = 0;
+		return "corosync does not answer";
+	}
+	if (cpg_local_get(s->cpg, &id) != CS_OK ||
+	    cpg_fd_get(s->cpg, &s->cpg_fd) != CS_OK)
+		return "corosync does not answer";
+	if (id != s->c->node)
+		return "corosync's nodeid is not this node's id";
+	return NULL;
 }
 
-static bool quorum_open(struct ha_cpg *c)
+static const char *open_quorum(struct session *s)
 {
 	quorum_callbacks_t callbacks = {.quorum_notify_fn = on_quorum};
-	uint32_t type = 0;
+	uint32_t type;
 
-	if (quorum_initialize(&c->quorum, &callbacks, &type) != CS_OK)
-		return false;
-	if (quorum_context_set(c->quorum, c) != CS_OK ||
-	    quorum_fd_get(c->quorum, &c->quorum_fd) != CS_OK ||
-	    quorum_trackstart(c->quorum, CS_TRACK_CHANGES | CS_TRACK_CURRENT) !=
-		    CS_OK) {
-		quorum_finalize(c->quorum);
+	if (quorum_initialize(&s->quorum, &callbacks, &type) != CS_OK) {
+		s->quorum = 0;
+		return "corosync's quorum service does not answer";
+	}
+	if (quorum_context_set(s->quorum, s) != CS_OK ||
+	    quorum_fd_get(s->quorum, &s->quorum_fd) != CS_OK ||
+	    quorum_trackstart(s->quorum, CS_TRACK_CURRENT | CS_TRACK_CHANGES) !=
+		    CS_OK)
+		return "corosync's quorum service does not answer";
+	return NULL;
+}
+
+static bool connect_session(struct session *s)
+{
+	const char *why = open_cpg(s);
+
+	if (!why)
+		why = open_quorum(s);
+	if (!why)
+		why = join_group(s);
+	if (why) {
+		go_down(s, why);
 		return false;
 	}
+	set_up(s, true, "connected");
 	return true;
 }
 
-static bool connect_corosync(struct ha_cpg *c)
-{
-	const char *why;
-
-	if (!cpg_open(c, &why)) {
-		post_link(c, false, why);
-		return false;
-	}
-	if (!quorum_open(c)) {
-		cpg_finalize(c->cpg);
-		post_link(c, false,
-			  "corosync's quorum service does not answer");
-		return false;
-	}
-	c->connected = true;
-	c->backoff_ms = BACKOFF_FIRST_MS;
-	/* How the peer left while we were away is not known: beats decide. */
-	c->left = c->peer_seen ? HA_LEFT_NODEDOWN : HA_LEFT_NEVER;
-	post_link(c, true, "connected");
-	atomic_store(&c->up, true);
-	return true;
-}
-
-static void disconnect_corosync(struct ha_cpg *c, const char *why)
-{
-	if (!c->connected)
-		return;
-	c->connected = false;
-	atomic_store(&c->up, false);
-	cpg_finalize(c->cpg);
-	quorum_finalize(c->quorum);
-	/* What was queued belongs to a group that is gone. */
-	pthread_mutex_lock(&c->lock);
-	queue_empty(&c->out);
-	pthread_mutex_unlock(&c->lock);
-	post_link(c, false, why);
-	c->self = false;
-	c->peer = false;
-	if (c->peer_seen)
-		c->left = HA_LEFT_NODEDOWN;
-	post_members(c);
-}
-
-/* ---- the thread
+/* ---- serving
  * ------------------------------------------------------------------ */
 
 /* False when corosync is gone. */
-static bool dispatch_cpg(struct ha_cpg *c)
+static bool dispatch(struct session *s)
 {
 	for (int i = 0; i < DISPATCH_BUDGET; i++) {
-		cs_error_t err;
+		cs_error_t rc =
+			cpg_dispatch(s->cpg, CS_DISPATCH_ONE_NONBLOCKING);
 
-		if (in_queue_len(c) >= c->queue_frames)
-			return true;
-		err = cpg_dispatch(c->cpg, CS_DISPATCH_ONE_NONBLOCKING);
-		if (err == CS_ERR_TRY_AGAIN)
-			return true;
-		if (err != CS_OK)
+		if (rc == CS_ERR_TRY_AGAIN)
+			break;
+		if (rc != CS_OK)
 			return false;
 	}
 	return true;
 }
 
-/* Milliseconds to the next try, -1 when corosync is gone. */
-static int send_queued(struct ha_cpg *c)
+static bool dispatch_quorum(struct session *s)
 {
+	cs_error_t rc = quorum_dispatch(s->quorum, CS_DISPATCH_ALL);
+
+	return rc == CS_OK || rc == CS_ERR_TRY_AGAIN;
+}
+
+static bool send_some(struct session *s)
+{
+	struct ha_cpg *c = s->c;
+
+	s->try_again = false;
 	for (int i = 0; i < SEND_BUDGET; i++) {
+		struct out_frame *f;
 		struct iovec iov;
-		struct note *n;
-		cs_error_t err;
+		cs_error_t rc;
 
+		/* Only this thread takes frames away. */
 		pthread_mutex_lock(&c->lock);
-		n = c->out.head;
+		f = c->out;
 		pthread_mutex_unlock(&c->lock);
-		if (!n)
-			return IDLE_MS;
-		/* Only this thread takes from the queue: n stays. */
-		iov.iov_base = n->data;
-		iov.iov_len = n->size;
-		err = cpg_mcast_joined(c->cpg, CPG_TYPE_AGREED, &iov, 1);
-		if (err == CS_ERR_TRY_AGAIN)
-			return RETRY_MS;
-		if (err != CS_OK)
-			return -1;
+		if (!f)
+			return true;
+		iov = (struct iovec){.iov_base = f->data, .iov_len = f->size};
+		rc = cpg_mcast_joined(s->cpg, CPG_TYPE_AGREED, &iov, 1);
+		if (rc == CS_ERR_TRY_AGAIN) {
+			s->try_again = true;
+			return true;
+		}
+		if (rc != CS_OK)
+			return false;
 		pthread_mutex_lock(&c->lock);
-		n = queue_take(&c->out);
+		c->out = f->next;
+		if (!c->out)
+			c->out_last = &c->out;
+		c->out_frames--;
 		pthread_mutex_unlock(&c->lock);
-		free(n);
+		free(f);
 	}
-	return 0;
+	return true;
 }
 
-static void wait_to_reconnect(struct ha_cpg *c)
+/* Room for events? Remembers that the thread waits for some. */
+static bool may_dispatch(struct ha_cpg *c)
 {
-	struct pollfd p = {.fd = c->to_thread, .events = POLLIN};
-	eventfd_t value;
+	bool room;
 
-	if (poll(&p, 1, (int)c->backoff_ms) > 0 &&
-	    eventfd_read(c->to_thread, &value) < 0)
-		return;
-	c->backoff_ms *= 2;
-	if (c->backoff_ms > BACKOFF_MAX_MS)
-		c->backoff_ms = BACKOFF_MAX_MS;
+	pthread_mutex_lock(&c->lock);
+	room = c->events.frames < c->queue_frames;
+	c->paused = !room;
+	pthread_mutex_unlock(&c->lock);
+	return room;
 }
 
-static void serve(struct ha_cpg *c)
+static bool has_out(struct ha_cpg *c)
 {
+	bool some;
+
+	pthread_mutex_lock(&c->lock);
+	some = c->out;
+	pthread_mutex_unlock(&c->lock);
+	return some;
+}
+
+static int wait_ms(const struct session *s)
+{
+	int ms = -1;
+
+	if (has_out(s->c))
+		ms = s->try_again ? RETRY_MS : 0;
+	if (s->held_until_ms) {
+		uint64_t now = now_ms();
+		int left = s->held_until_ms > now
+				   ? (int)(s->held_until_ms - now)
+				   : 0;
+
+		if (ms < 0 || left < ms)
+			ms = left;
+	}
+	return ms;
+}
+
+static bool serve(struct session *s)
+{
+	bool room = may_dispatch(s->c);
 	struct pollfd p[3] = {
-		{.fd = c->to_thread, .events = POLLIN},
-		{.fd = c->cpg_fd, .events = POLLIN},
-		{.fd = c->quorum_fd, .events = POLLIN},
+		{.fd = s->c->wake_fd, .events = POLLIN},
+		{.fd = s->quorum_fd, .events = POLLIN},
+		{.fd = room ? s->cpg_fd : -1, .events = POLLIN},
 	};
-	int timeout_ms = send_queued(c);
-	eventfd_t value;
 
-	if (timeout_ms < 0) {
-		disconnect_corosync(c, "corosync refuses to send");
-		return;
-	}
-	if (in_queue_len(c) >= c->queue_frames) {
-		p[1].fd = -1; /* the main thread must catch up first */
-		timeout_ms = RETRY_MS;
-	}
-	if (poll(p, 3, timeout_ms) < 0)
-		return;
-	if (p[0].revents && eventfd_read(c->to_thread, &value) < 0)
-		p[0].revents = 0;
-	if (p[1].revents && !dispatch_cpg(c)) {
-		disconnect_corosync(c, "corosync is gone");
-		return;
-	}
-	if (p[2].revents) {
-		cs_error_t err = quorum_dispatch(c->quorum, CS_DISPATCH_ALL);
+	if (poll(p, 3, wait_ms(s)) < 0)
+		return errno == EINTR;
+	if (p[0].revents)
+		answer_bell(s->c->wake_fd);
+	if (p[2].revents && !dispatch(s))
+		return false;
+	if (p[1].revents && !dispatch_quorum(s))
+		return false;
+	if (s->held_until_ms && now_ms() >= s->held_until_ms)
+		release_held(s);
+	return send_some(s);
+}
 
-		if (err != CS_OK && err != CS_ERR_TRY_AGAIN)
-			disconnect_corosync(c, "corosync's quorum is gone");
+/* What was posted before the stop still goes out, if corosync takes it. */
+static void say_last_words(struct session *s)
+{
+	static const struct timespec pause = {.tv_nsec = 1000000};
+	uint64_t until = now_ms() + LAST_WORDS_MS;
+
+	while (has_out(s->c) && now_ms() < until) {
+		if (!send_some(s))
+			return;
+		if (s->try_again)
+			nanosleep(&pause, NULL);
 	}
+	cpg_leave(s->cpg, &s->c->group);
 }
 
 static void *run(void *arg)
 {
 	struct ha_cpg *c = arg;
+	struct session s = {
+		.c = c,
+		.cpg_fd = -1,
+		.quorum_fd = -1,
+		.peer_left = HA_LEFT_NEVER,
+	};
+	int backoff_ms = BACKOFF_MIN_MS;
 
-	while (!atomic_load(&c->stop)) {
-		if (c->connected)
-			serve(c);
-		else if (!connect_corosync(c))
-			wait_to_reconnect(c);
+	list_init(&s.held);
+	while (!stopping(c)) {
+		struct pollfd p = {.fd = c->wake_fd, .events = POLLIN};
+
+		if (s.cpg) {
+			if (!serve(&s))
+				go_down(&s, "corosync is gone");
+			continue;
+		}
+		if (connect_session(&s)) {
+			backoff_ms = BACKOFF_MIN_MS;
+			continue;
+		}
+		if (poll(&p, 1, backoff_ms) > 0)
+			answer_bell(c->wake_fd);
+		backoff_ms *= 2;
+		if (backoff_ms > BACKOFF_MAX_MS)
+			backoff_ms = BACKOFF_MAX_MS;
 	}
-	if (c->connected) {
-		cpg_leave(c->cpg, &c->group);
-		cpg_finalize(c->cpg);
-		quorum_finalize(c->quorum);
-	}
+	if (s.cpg)
+		say_last_words(&s);
+	close_session(&s);
+	list_free(&s.held);
 	return NULL;
 }
 
-/* ---- main thread
- * ------------------------------------------------------------------- */
+/* ---- the main thread's side
+ * ------------------------------------------------------ */
 
 static int start_thread(struct ha_cpg *c)
 {
 	sigset_t all, old;
-	int err;
+	int rc;
 
 	/* Signals are the main thread's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&c->thread, NULL, run, c);
+	rc = pthread_create(&c->thread, NULL, run, c);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return -err;
+	if (rc)
+		return -rc;
+	pthread_setname_np(c->thread, "ha-cpg");
+	return 0;
 }
 
 int ha_cpg_create(struct ha_cpg **out, const struct ha_cpg_params *p)
 {
-	struct ha_cpg *c;
 	size_t len = strlen(p->group);
-	int err;
+	struct ha_cpg *c;
+	int rc;
 
-	if (len == 0 || len >= CPG_MAX_NAME_LENGTH || p->node == 0 ||
-	    p->node > HA_NODE_MAX || p->queue_frames == 0)
+	if (!len || len >= CPG_MAX_NAME_LENGTH || !is_node(p->node) ||
+	    !p->queue_frames)
 		return -EINVAL;
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
-	c->node = p->node;
-	c->queue_frames = p->queue_frames;
-	c->ops = p->ops;
-	c->ctx = p->ctx;
-	c->left = HA_LEFT_NEVER;
-	c->backoff_ms = BACKOFF_FIRST_MS;
 	c->group.length = (uint32_t)len;
 	memcpy(c->group.value, p->group, len);
-	queue_init(&c->in);
-	queue_init(&c->out);
+	c->node = p->node;
+	c->queue_frames = p->queue_frames;
+	c->ops = *p->ops;
+	c->ctx = p->ctx;
+	c->out_last = &c->out;
+	list_init(&c->events);
 	pthread_mutex_init(&c->lock, NULL);
-	c->to_main = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	err = -errno;
-	if (c->to_main < 0)
-		goto err_free;
-	c->to_thread = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	err = -errno;
-	if (c->to_thread < 0)
-		goto err_to_main;
-	err = start_thread(c);
-	if (err)
-		goto err_to_thread;
+	c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	rc = c->event_fd < 0 || c->wake_fd < 0 ? -errno : 0;
+	if (!rc)
+		rc = start_thread(c);
+	if (rc) {
+		if (c->event_fd >= 0)
+			close(c->event_fd);
+		if (c->wake_fd >= 0)
+			close(c->wake_fd);
+		pthread_mutex_destroy(&c->lock);
+		free(c);
+		return rc;
+	}
 	*out = c;
 	return 0;
-
-err_to_thread:
-	close(c->to_thread);
-err_to_main:
-	close(c->to_main);
-err_free:
-	pthread_mutex_destroy(&c->lock);
-	free(c);
-	return err;
 }
 
 void ha_cpg_destroy(struct ha_cpg *c)
 {
-	struct timespec deadline;
+	struct timespec until;
 
 	if (!c)
 		return;
-	atomic_store(&c->stop, true);
-	signal_fd(c->to_thread);
-	clock_gettime(CLOCK_REALTIME, &deadline);
-	deadline.tv_sec += JOIN_TIMEOUT_S;
-	if (pthread_timedjoin_np(c->thread, NULL, &deadline)) {
-		/* Stuck inside corosync: it still uses *c, so *c stays. */
+	pthread_mutex_lock(&c->lock);
+	c->stop = true;
+	pthread_mutex_unlock(&c->lock);
+	ring_bell(c->wake_fd);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += DESTROY_WAIT_S;
+	/* Stuck in a hung corosync: it keeps what it may still touch. */
+	if (pthread_timedjoin_np(c->thread, NULL, &until)) {
 		pthread_detach(c->thread);
 		return;
 	}
-	queue_empty(&c->in);
-	queue_empty(&c->out);
+	list_free(&c->events);
+	drop_out(c);
+	close(c->event_fd);
+	close(c->wake_fd);
 	pthread_mutex_destroy(&c->lock);
-	close(c->to_thread);
-	close(c->to_main);
 	free(c);
 }
 
 int ha_cpg_fd(const struct ha_cpg *c)
 {
-	return c->to_main;
+	return c->event_fd;
 }
 
-static void dispatch_note(struct ha_cpg *c, const struct note *n)
+static void tell(struct ha_cpg *c, const struct event *ev)
 {
-	switch (n->type) {
-	case NOTE_DELIVER:
-		c->ops->deliver(c->ctx, n->from, n->data, n->size);
+	switch (ev->type) {
+	case EV_DELIVER:
+		c->ops.deliver(c->ctx, ev->from, ev->data, ev->size);
 		break;
-	case NOTE_MEMBERS:
-		c->ops->members(c->ctx, n->self, n->peer, n->left, n->ring_seq);
+	case EV_MEMBERS:
+		c->ops.members(c->ctx, ev->self, ev->peer, ev->left,
+			       ev->ring_seq);
 		break;
-	case NOTE_QUORUM:
-		c->ops->quorum(c->ctx, n->self, n->ring_seq);
+	case EV_QUORUM:
+		c->ops.quorum(c->ctx, ev->self, ev->ring_seq);
 		break;
-	case NOTE_LINK:
-		c->ops->link(c->ctx, n->self, (const char *)n->data);
+	case EV_LINK:
+		c->ops.link(c->ctx, ev->self, ev->why);
 		break;
 	}
 }
 
 void ha_cpg_dispatch(struct ha_cpg *c)
 {
-	eventfd_t value;
+	struct event *ev;
+	bool wake;
 
-	if (eventfd_read(c->to_main, &value) < 0 && errno != EAGAIN)
-		return;
-	for (int i = 0; i < DISPATCH_BUDGET; i++) {
-		struct note *n;
+	answer_bell(c->event_fd);
+	pthread_mutex_lock(&c->lock);
+	ev = c->events.first;
+	list_init(&c->events);
+	wake = c->paused;
+	pthread_mutex_unlock(&c->lock);
+	if (wake)
+		ring_bell(c->wake_fd);
+	while (ev) {
+		struct event *next = ev->next;
 
-		pthread_mutex_lock(&c->lock);
-		n = queue_take(&c->in);
-		pthread_mutex_unlock(&c->lock);
-		if (!n)
-			return;
-		dispatch_note(c, n);
-		free(n);
+		tell(c, ev);
+		free(ev);
+		ev = next;
 	}
-	signal_fd(c->to_main); /* the rest in the loop's next turn */
 }
 
 int ha_cpg_send(struct ha_cpg *c, const void *frame, size_t size)
 {
-	struct note *n;
-	bool full;
+	struct out_frame *f;
+	bool wake;
+	int rc = 0;
 
 	if (size > HA_FRAME_MAX_BYTES)
 		return -EMSGSIZE;
-	if (!atomic_load(&c->up))
-		return -ENOTCONN;
-	n = note_create(NOTE_DELIVER, frame, size);
-	if (!n)
+	f = malloc(sizeof(*f) + size);
+	if (!f)
 		return -ENOMEM;
+	f->next = NULL;
+	f->size = size;
+	memcpy(f->data, frame, size);
 	pthread_mutex_lock(&c->lock);
-	full = c->out.len >= c->queue_frames;
-	if (!full)
-		queue_add(&c->out, n);
-	pthread_mutex_unlock(&c->lock);
-	if (full) {
-		free(n);
-		return -EAGAIN;
+	wake = !c->out;
+	if (!c->up) {
+		rc = -ENOTCONN;
+	} else if (c->out_frames >= c->queue_frames) {
+		rc = -EAGAIN;
+	} else {
+		*c->out_last = f;
+		c->out_last = &f->next;
+		c->out_frames++;
 	}
-	signal_fd(c->to_thread);
-	return 0;
+	pthread_mutex_unlock(&c->lock);
+	if (rc)
+		free(f);
+	else if (wake)
+		ring_bell(c->wake_fd);
+	return rc;
 }
 
 size_t ha_cpg_queued(const struct ha_cpg *c)
 {
 	struct ha_cpg *m = (struct ha_cpg *)(uintptr_t)c;
-	size_t len;
+	size_t n;
 
 	pthread_mutex_lock(&m->lock);
-	len = m->out.len;
+	n = c->out_frames;
 	pthread_mutex_unlock(&m->lock);
-	return len;
+	return n;
 }

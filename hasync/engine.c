@@ -387,9 +387,13 @@ uint64_t ha_engine_deadline_ms(const struct ha_engine *e)
 
 bool ha_engine_flushed(const struct ha_engine *e)
 {
-	return (e->donor.state == DONOR_SYNCED ||
-		e->donor.state == DONOR_LAGGING) &&
-	       !e->live.count && e->donor.acked == e->donor.last;
+	if (e->live.count || e->donor.acked != e->donor.last)
+		return false;
+	/* Nobody is there to ack, or nothing was ours to put. */
+	if (!e->peer_present || !e->own_epoch)
+		return !e->queue;
+	return e->donor.state == DONOR_SYNCED ||
+	       e->donor.state == DONOR_LAGGING;
 }
 
 void ha_engine_get_stats(const struct ha_engine *e, struct ha_engine_stats *out)

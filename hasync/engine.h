@@ -132,7 +132,8 @@ int ha_engine_command(struct ha_engine *e, enum ha_command cmd, uint64_t arg)
 void ha_engine_flush(struct ha_engine *e, uint64_t now_ms);
 /* Monotonic ms of the next thing to do, UINT64_MAX = nothing. */
 uint64_t ha_engine_deadline_ms(const struct ha_engine *e);
-/* True when the peer has acked everything put so far. */
+/* True when the peer has acked everything put so far, or when there is no
+ * peer or nothing was put here: then, when nothing waits to be sent. */
 bool ha_engine_flushed(const struct ha_engine *e);
 
 struct ha_engine_stats {
