@@ -254,7 +254,7 @@ static void on_confchg(cpg_handle_t h, const struct cpg_name *group,
 	s->peer = false;
 	for (size_t i = 0; i < members_len; i++) {
 		if (members[i].nodeid == s->c->node) {
-			s->self = true;
+			s->self |= members[i].pid == (uint32_t)getpid();
 		} else if (is_node(members[i].nodeid)) {
 			s->peer = true;
 			pid = members[i].pid;
@@ -530,12 +530,7 @@ static bool may_dispatch(struct ha_cpg *c)
 
 static bool has_out(struct ha_cpg *c)
 {
-	bool some;
-
-	pthread_mutex_lock(&c->lock);
-	some = c->out;
-	pthread_mutex_unlock(&c->lock);
-	return some;
+	return ha_cpg_queued(c) > 0;
 }
 
 static int wait_ms(const struct session *s)
