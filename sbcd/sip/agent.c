@@ -25,6 +25,13 @@ uint8_t transport_of(const char *name)
 	return 0;
 }
 
+/* The stack takes the first transport of a protocol for "[fd00::1]": IPv4.
+ * So sockets are named by their family, and messages say which they mean. */
+const char *agent_ident(uint8_t family)
+{
+	return family == ADDR_V6 ? "ipv6" : "ipv4";
+}
+
 static int bind_port(struct sip_agent *a, const struct addr *at,
 		     const struct config_sip_port *p)
 {
@@ -38,6 +45,7 @@ static int bind_port(struct sip_agent *a, const struct addr *at,
 	snprintf(url, sizeof(url), "sip:%s;transport=%s", text,
 		 transport_name(p->transport));
 	err = nta_agent_add_tport(a->nta, (url_string_t *)url, TPTAG_SERVER(1),
+				  TPTAG_IDENT(agent_ident(at->family)),
 				  TPTAG_IDLE(a->sif->tcp_idle_ms),
 				  TPTAG_TIMEOUT(SIP_PARTIAL_TIMEOUT_MS),
 				  TPTAG_QUEUESIZE(SIP_QUEUE_LEN),

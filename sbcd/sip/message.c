@@ -90,13 +90,22 @@ int message_next_hop(const struct sip_agent *a, const struct rec_dialog *d,
 	return agent_address(a, out->addr.family) ? 0 : -EADDRNOTAVAIL;
 }
 
-void message_hop_uri(const struct next_hop *hop, char out[SIP_URI_SIZE])
+nta_outgoing_t *message_send(struct sip_agent *a, msg_t *msg,
+			     const struct next_hop *hop, nta_response_f *cb,
+			     struct txn *t, const char *branch)
 {
-	char text[ADDR_TEXT_SIZE];
+	char text[ADDR_TEXT_SIZE], uri[SIP_URI_SIZE];
 
 	addr_format(&hop->addr, text, sizeof(text));
-	snprintf(out, SIP_URI_SIZE, "sip:%s;transport=%s", text,
+	snprintf(uri, sizeof(uri), "sip:%s;transport=%s", text,
 		 transport_name(hop->transport));
+	/* The ACK of a 2xx has no transaction: asked for one, the stack looks
+	 * for the INVITE and aborts when another process sent that. */
+	return nta_outgoing_mcreate(a->nta, cb, t, (url_string_t *)uri, msg,
+				    TPTAG_IDENT(agent_ident(hop->addr.family)),
+				    TAG_IF(branch, NTATAG_BRANCH_KEY(branch)),
+				    TAG_IF(!branch, NTATAG_STATELESS(1)),
+				    TAG_END());
 }
 
 /* ---- what passes

@@ -23,7 +23,7 @@ struct held {
 	msg_t *msg;
 	uint64_t token; /* 0 = may go */
 	enum held_kind kind;
-	char hop_uri[SIP_URI_SIZE];
+	struct next_hop hop;
 };
 
 struct outbox {
@@ -56,9 +56,8 @@ static bool send_request(struct sip_worker *w, struct held *h)
 
 	if (!t)
 		return false;
-	t->handle = nta_outgoing_mcreate(
-		h->a->nta, txn_response, t, (url_string_t *)h->hop_uri, h->msg,
-		NTATAG_BRANCH_KEY(t->branch), TAG_END());
+	t->handle =
+		message_send(h->a, h->msg, &h->hop, txn_response, t, t->branch);
 	if (t->handle) {
 		h->msg = NULL;
 		return false;
@@ -82,11 +81,8 @@ static void send_response(struct sip_worker *w, struct held *h)
 
 static void send_ack(struct held *h)
 {
-	/* Without STATELESS the stack looks for the INVITE and aborts when it
-	 * was sent by another process. */
-	nta_outgoing_t *ack = nta_outgoing_mcreate(
-		h->a->nta, NULL, NULL, (url_string_t *)h->hop_uri, h->msg,
-		NTATAG_STATELESS(1), TAG_END());
+	nta_outgoing_t *ack =
+		message_send(h->a, h->msg, &h->hop, NULL, NULL, NULL);
 
 	if (ack)
 		h->msg = NULL;
@@ -101,9 +97,7 @@ static void send_cancel(struct held *h)
 	if (!h->t)
 		return;
 	/* Same branch as the INVITE, its own transaction. */
-	cancel = nta_outgoing_mcreate(
-		h->a->nta, NULL, NULL, (url_string_t *)h->hop_uri, h->msg,
-		NTATAG_BRANCH_KEY(h->t->branch), TAG_END());
+	cancel = message_send(h->a, h->msg, &h->hop, NULL, NULL, h->t->branch);
 	if (cancel)
 		h->msg = NULL;
 }
@@ -177,7 +171,7 @@ static int barrier_add(struct sip_worker *w, uint64_t token, uint64_t call_id)
 
 int outbox_add(struct sip_worker *w, struct call *c, struct txn *t,
 	       enum held_kind kind, struct sip_agent *a, msg_t *msg,
-	       const char *hop_uri, uint64_t token)
+	       const struct next_hop *hop, uint64_t token)
 {
 	struct outbox *o = c->outbox;
 	struct held *h = calloc(1, sizeof(*h));
@@ -201,8 +195,8 @@ int outbox_add(struct sip_worker *w, struct call *c, struct txn *t,
 	h->a = a;
 	h->msg = msg;
 	h->token = token;
-	if (hop_uri)
-		strcpy(h->hop_uri, hop_uri);
+	if (hop)
+		h->hop = *hop;
 	*o->tail = h;
 	o->tail = &h->next;
 	w->held_len++;

@@ -67,6 +67,8 @@ struct sip_agent *agent_find(struct sip_worker *w, const char *sip_interface);
 const struct addr *agent_address(const struct sip_agent *a, uint8_t family);
 /* Our port for a transport, 5060 when it has none. */
 uint16_t agent_port(const struct sip_agent *a, uint8_t transport);
+/* Names the sockets of a family for TPTAG_IDENT; lives for ever. */
+const char *agent_ident(uint8_t family);
 bool agent_is_own(const struct sip_agent *a, const char *host);
 /* The realm's session agent this address belongs to. */
 const struct config_agent *agent_peer(const struct sip_agent *a,
@@ -108,7 +110,10 @@ struct next_hop {
 };
 int message_next_hop(const struct sip_agent *a, const struct rec_dialog *d,
 		     struct next_hop *out) __attribute__((warn_unused_result));
-void message_hop_uri(const struct next_hop *hop, char out[SIP_URI_SIZE]);
+/* The stack's transaction to there; NULL, then `msg` is still the caller's. */
+nta_outgoing_t *message_send(struct sip_agent *a, msg_t *msg,
+			     const struct next_hop *hop, nta_response_f *cb,
+			     struct txn *t, const char *branch);
 /* A whole request but for Via; NULL when out of memory or not possible. */
 msg_t *message_request(struct sip_agent *a, const struct rec_dialog *d,
 		       const struct call_send *s, const struct next_hop *hop,
@@ -139,7 +144,7 @@ enum held_kind {
  * call waits before it. */
 int outbox_add(struct sip_worker *w, struct call *c, struct txn *t,
 	       enum held_kind kind, struct sip_agent *a, msg_t *msg,
-	       const char *hop_uri, uint64_t token)
+	       const struct next_hop *hop, uint64_t token)
 	__attribute__((warn_unused_result));
 void outbox_committed(struct sip_worker *w, uint64_t token);
 /* The transaction dies: what it would have sent is not sent. */

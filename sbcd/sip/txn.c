@@ -61,7 +61,6 @@ static int op_request(void *ctx, struct txn *t, const struct rec_dialog *d,
 	struct sip_worker *w = ctx;
 	struct sip_agent *a = dialog_agent(w, d);
 	struct next_hop hop;
-	char uri[SIP_URI_SIZE];
 	msg_t *msg;
 	int err;
 
@@ -84,8 +83,7 @@ static int op_request(void *ctx, struct txn *t, const struct rec_dialog *d,
 			return err;
 		}
 	}
-	message_hop_uri(&hop, uri);
-	return outbox_add(w, t->call, t, HELD_REQUEST, a, msg, uri, token);
+	return outbox_add(w, t->call, t, HELD_REQUEST, a, msg, &hop, token);
 }
 
 static int op_response(void *ctx, struct txn *t, const struct rec_dialog *d,
@@ -115,7 +113,6 @@ static void op_ack(void *ctx, struct call *c, const struct rec_dialog *d,
 	struct sip_worker *w = ctx;
 	struct sip_agent *a = dialog_agent(w, d);
 	struct next_hop hop;
-	char uri[SIP_URI_SIZE];
 	msg_t *msg;
 
 	if (!a || message_next_hop(a, d, &hop))
@@ -123,29 +120,20 @@ static void op_ack(void *ctx, struct call *c, const struct rec_dialog *d,
 	msg = message_request(a, d, s, &hop, NULL);
 	if (!msg)
 		return;
-	message_hop_uri(&hop, uri);
-	if (outbox_add(w, c, NULL, HELD_ACK, a, msg, uri, token))
+	if (outbox_add(w, c, NULL, HELD_ACK, a, msg, &hop, token))
 		log_rated(LOG_ERR, "event=ack-send result=failed");
-}
-
-static void hop_of(const struct txn *t, char uri[SIP_URI_SIZE])
-{
-	struct next_hop hop = {.addr = t->peer, .transport = t->transport};
-
-	message_hop_uri(&hop, uri);
 }
 
 static void op_cancel(void *ctx, struct txn *t, const char *why, uint64_t token)
 {
 	struct sip_worker *w = ctx;
 	struct sip_agent *a = txn_agent(t);
-	char uri[SIP_URI_SIZE];
+	struct next_hop hop = {.addr = t->peer, .transport = t->transport};
 	msg_t *msg = a ? message_cancel(a, t, why) : NULL;
 
 	if (!msg)
 		return;
-	hop_of(t, uri);
-	if (outbox_add(w, t->call, t, HELD_CANCEL, a, msg, uri, token))
+	if (outbox_add(w, t->call, t, HELD_CANCEL, a, msg, &hop, token))
 		log_rated(LOG_ERR, "event=cancel-send result=failed");
 }
 
@@ -218,16 +206,13 @@ static int restore_server(struct sip_agent *a, struct txn *t,
 
 static int restore_client(struct sip_agent *a, struct txn *t)
 {
+	struct next_hop hop = {.addr = t->peer, .transport = t->transport};
 	msg_t *msg = message_parse(t->request.data, t->request.size);
-	char uri[SIP_URI_SIZE];
 
 	if (!msg)
 		return -EBADMSG;
-	hop_of(t, uri);
 	/* Same branch: to the peer it is a retransmission. */
-	t->handle = nta_outgoing_mcreate(
-		a->nta, txn_response, t, (url_string_t *)uri, msg,
-		NTATAG_BRANCH_KEY(t->branch), TAG_END());
+	t->handle = message_send(a, msg, &hop, txn_response, t, t->branch);
 	if (!t->handle) {
 		msg_destroy(msg);
 		return -EIO;

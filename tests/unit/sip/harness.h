@@ -591,10 +591,12 @@ static UNUSED const char *bracketed(const char *ip)
 
 static UNUSED const char *sdp_text(const char *ip, int port, const char *more)
 {
-	static char text[2048];
+	static char texts[4][2048];
+	static unsigned turn;
+	char *text = texts[turn++ % 4];
 	int v6 = strchr(ip, ':') != NULL;
 
-	snprintf(text, sizeof(text),
+	snprintf(text, sizeof(texts[0]),
 		 "v=0\r\no=- 1 1 IN IP%d %s\r\ns=-\r\nc=IN IP%d %s\r\nt=0 0\r\n"
 		 "m=audio %d RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n"
 		 "%s",
