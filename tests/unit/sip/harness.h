@@ -41,7 +41,13 @@
 
 #define UNUSED __attribute__((unused))
 
-enum { WAIT_MS = 3000, QUIET_MS = 250, TEXT_SIZE = 65536, PARKED_MAX = 64 };
+enum {
+	WAIT_MS = 3000,
+	QUIET_MS = 250,
+	TEXT_SIZE = 65536,
+	PARKED_MAX = 64,
+	CONNS_MAX = 4
+};
 
 /* ---- the keeper -----------------------------------------------------------
  */
@@ -68,33 +74,34 @@ static UNUSED const char *conf_text(void)
 {
 	static char text[8192];
 
-	snprintf(text, sizeof(text),
-		 "cluster { name = \"t\" peers = {\"a\", \"b\"} }\n"
-		 "network-interface \"core\" { nic = \"lo\"\n"
-		 " address = {\"10.10.0.10/24\", \"fd00:10::10/64\"}\n"
-		 " gateway = {\"10.10.0.1\", \"fd00:10::1\"} }\n"
-		 "network-interface \"cloud\" { nic = \"lo2\"\n"
-		 " address = {\"10.20.0.10/24\", \"fd00:20::10/64\"}\n"
-		 " gateway = {\"10.20.0.1\", \"fd00:20::1\"} }\n"
-		 "realm \"core\" { network-interface = core\n"
-		 " steering-pool = \"20000-20999\" }\n"
-		 "realm \"cloud\" { network-interface = cloud\n"
-		 " steering-pool = \"20000-20999\" }\n"
-		 "sip-interface \"core\" { realm = core port udp { } port tcp { } }\n"
-		 "sip-interface \"cloud\" { realm = cloud port udp { } port tcp { } }\n"
-		 "session-agent \"pbx\" { realm = core host = \"10.10.0.50\" }\n"
-		 "session-agent \"pbx6\" { realm = core host = \"fd00:10::50\" }\n"
-		 "session-agent \"um\" { realm = cloud host = \"um.example.net\"\n"
-		 " address = \"10.20.0.50\" }\n"
-		 "session-agent \"umtcp\" { realm = cloud host = \"10.20.0.51\"\n"
-		 " transport = tcp }\n"
-		 "session-agent \"um6\" { realm = cloud host = \"fd00:20::50\" }\n"
-		 "local-policy { from-realm = core to = \"7*\" next-hop = umtcp }\n"
-		 "local-policy { from-realm = core to = \"6*\" next-hop = um6 }\n"
-		 "local-policy { from-realm = core to = \"2*\" next-hop = um }\n"
-		 "local-policy { from-realm = cloud to = \"*\" next-hop = pbx }\n"
-		 "%s",
-		 conf_extra);
+	snprintf(
+		text, sizeof(text),
+		"cluster { name = \"t\" peers = {\"a\", \"b\"} }\n"
+		"network-interface \"core\" { nic = \"lo\"\n"
+		" address = {\"10.10.0.10/24\", \"fd00:10::10/64\"}\n"
+		" gateway = {\"10.10.0.1\", \"fd00:10::1\"} }\n"
+		"network-interface \"cloud\" { nic = \"lo2\"\n"
+		" address = {\"10.20.0.10/24\", \"fd00:20::10/64\"}\n"
+		" gateway = {\"10.20.0.1\", \"fd00:20::1\"} }\n"
+		"realm \"core\" { network-interface = core\n"
+		" steering-pool = \"20000-20999\" }\n"
+		"realm \"cloud\" { network-interface = cloud\n"
+		" steering-pool = \"20000-20999\" }\n"
+		"sip-interface \"core\" { realm = core port udp { } port tcp { } }\n"
+		"sip-interface \"cloud\" { realm = cloud port udp { } port tcp { } }\n"
+		"session-agent \"pbx\" { realm = core host = \"10.10.0.50\" }\n"
+		"session-agent \"pbx6\" { realm = core host = \"fd00:10::50\" }\n"
+		"session-agent \"um\" { realm = cloud host = \"um.example.net\"\n"
+		" address = \"10.20.0.50\" }\n"
+		"session-agent \"umtcp\" { realm = cloud host = \"10.20.0.51\"\n"
+		" transport = tcp }\n"
+		"session-agent \"um6\" { realm = cloud host = \"fd00:20::50\" }\n"
+		"local-policy { from-realm = core to = \"7*\" next-hop = umtcp }\n"
+		"local-policy { from-realm = core to = \"6*\" next-hop = um6 }\n"
+		"local-policy { from-realm = core to = \"2*\" next-hop = um }\n"
+		"local-policy { from-realm = cloud to = \"*\" next-hop = pbx }\n"
+		"%s",
+		conf_extra);
 	return text;
 }
 
@@ -171,8 +178,8 @@ static UNUSED void keeper_start(bool activate)
 		for (int fd = 5; fd < 64; fd++)
 			close(fd);
 		log_init("a", "sip",
-			 getenv("SIP_TEST_LOG") ? atoi(getenv("SIP_TEST_LOG")) :
-						  LOG_ERR);
+			 getenv("SIP_TEST_LOG") ? atoi(getenv("SIP_TEST_LOG"))
+						: LOG_ERR);
 		_exit(sip_worker_main());
 	}
 	close(fds[1]);
@@ -333,10 +340,14 @@ struct ua {
 	const char *ip;
 	const char *sbc; /* where it sends to */
 	bool tcp;
-	int fd; /* UDP, or the TCP connection (-1 = none) */
+	int fd; /* UDP, or the newest TCP connection (-1 = none) */
 	int listener;
-	char in[TEXT_SIZE];
-	size_t in_size;
+	struct conn {
+		int fd;
+		char in[TEXT_SIZE];
+		size_t in_size;
+	} conns[CONNS_MAX];
+	size_t conns_len;
 	char msg[TEXT_SIZE]; /* the last message received */
 	unsigned cseq;
 };
@@ -380,19 +391,34 @@ static UNUSED void ua_open(struct ua *u, const char *ip, const char *sbc,
 	assert_int_equal(listen(u->listener, 8), 0);
 }
 
+static UNUSED void conn_close(struct ua *u, size_t i)
+{
+	close(u->conns[i].fd);
+	u->conns[i] = u->conns[--u->conns_len];
+	u->fd = u->conns_len ? u->conns[u->conns_len - 1].fd : -1;
+}
+
+static UNUSED void conn_add(struct ua *u, int fd)
+{
+	assert_true(fd >= 0);
+	if (u->conns_len == CONNS_MAX)
+		conn_close(u, 0);
+	u->conns[u->conns_len].in_size = 0;
+	u->conns[u->conns_len++].fd = u->fd = fd;
+}
+
+/* Every connection is gone. */
 static UNUSED void ua_drop(struct ua *u)
 {
-	if (u->tcp && u->fd >= 0) {
-		close(u->fd);
-		u->fd = -1;
-		u->in_size = 0;
-	}
+	while (u->conns_len)
+		conn_close(u, u->conns_len - 1);
 }
 
 static UNUSED void ua_close(struct ua *u)
 {
-	if (u->fd >= 0)
+	if (!u->tcp)
 		close(u->fd);
+	ua_drop(u);
 	if (u->listener >= 0)
 		close(u->listener);
 	u->fd = u->listener = -1;
@@ -405,9 +431,10 @@ static UNUSED void ua_send(struct ua *u, const char *text)
 	socklen_t len = addr_to_sockaddr(&a, &ss);
 
 	if (u->tcp && u->fd < 0) {
-		u->fd = bound_socket(u->ip, SOCK_STREAM, 0);
-		assert_int_equal(connect(u->fd, (struct sockaddr *)&ss, len),
-				 0);
+		int fd = bound_socket(u->ip, SOCK_STREAM, 0);
+
+		assert_int_equal(connect(fd, (struct sockaddr *)&ss, len), 0);
+		conn_add(u, fd);
 	}
 	if (u->tcp)
 		assert_true(send(u->fd, text, strlen(text), MSG_NOSIGNAL) > 0);
@@ -467,49 +494,49 @@ static UNUSED size_t whole_size(const char *text, size_t size)
 	return need <= size ? need : 0;
 }
 
+static UNUSED bool conn_message(struct ua *u, struct conn *c)
+{
+	size_t n;
+
+	c->in[c->in_size] = '\0';
+	n = whole_size(c->in, c->in_size);
+	if (!n)
+		return false;
+	memcpy(u->msg, c->in, n);
+	u->msg[n] = '\0';
+	c->in_size -= n;
+	memmove(c->in, c->in + n, c->in_size);
+	return true;
+}
+
+static UNUSED void conn_read(struct ua *u, size_t i)
+{
+	struct conn *c = &u->conns[i];
+	ssize_t got = recv(c->fd, c->in + c->in_size,
+			   TEXT_SIZE - 1 - c->in_size, MSG_DONTWAIT);
+
+	if (got > 0)
+		c->in_size += (size_t)got;
+	else if (!got || errno != EAGAIN)
+		conn_close(u, i);
+}
+
 static UNUSED bool tcp_receive(struct ua *u, uint64_t deadline)
 {
 	for (;;) {
-		size_t n;
-
-		u->in[u->in_size] = '\0';
-		n = whole_size(u->in, u->in_size);
-		if (n) {
-			memcpy(u->msg, u->in, n);
-			u->msg[n] = '\0';
-			u->in_size -= n;
-			memmove(u->in, u->in + n, u->in_size);
-			return true;
-		}
-		if (u->fd < 0) {
-			if (!wait_fd(u->listener, deadline))
-				return false;
-			u->fd = accept4(u->listener, NULL, NULL, SOCK_CLOEXEC);
-			continue;
-		}
-		/* A new connection takes over from one that is idle. */
 		struct pollfd p = {.fd = u->listener, .events = POLLIN};
 
-		if (poll(&p, 1, 0) == 1) {
-			close(u->fd);
-			u->fd = accept4(u->listener, NULL, NULL, SOCK_CLOEXEC);
-			u->in_size = 0;
-			continue;
-		}
-		if (!wait_fd(u->fd, deadline < clock_mono_ms() + 50 ?
-					    deadline :
-					    clock_mono_ms() + 50)) {
-			if (clock_mono_ms() >= deadline)
-				return false;
-			continue;
-		}
-		ssize_t got = recv(u->fd, u->in + u->in_size,
-				   TEXT_SIZE - 1 - u->in_size, 0);
-
-		if (got <= 0)
-			ua_drop(u);
-		else
-			u->in_size += (size_t)got;
+		for (size_t i = 0; i < u->conns_len; i++)
+			if (conn_message(u, &u->conns[i]))
+				return true;
+		if (clock_mono_ms() >= deadline)
+			return false;
+		run_ms(5);
+		if (poll(&p, 1, 0) == 1)
+			conn_add(u, accept4(u->listener, NULL, NULL,
+					    SOCK_CLOEXEC));
+		for (size_t i = u->conns_len; i-- > 0;)
+			conn_read(u, i);
 	}
 }
 
@@ -576,7 +603,8 @@ static UNUSED void expect_nothing(struct ua *u, const char *what)
 		fail_msg("%s: %s, got %.60s", u->ip, what, u->msg);
 }
 
-/* ---- messages ------------------------------------------------------------------
+/* ---- messages
+ * ------------------------------------------------------------------
  */
 
 static UNUSED const char *bracketed(const char *ip)
@@ -596,11 +624,12 @@ static UNUSED const char *sdp_text(const char *ip, int port, const char *more)
 	char *text = texts[turn++ % 4];
 	int v6 = strchr(ip, ':') != NULL;
 
-	snprintf(text, sizeof(texts[0]),
-		 "v=0\r\no=- 1 1 IN IP%d %s\r\ns=-\r\nc=IN IP%d %s\r\nt=0 0\r\n"
-		 "m=audio %d RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n"
-		 "%s",
-		 v6 ? 6 : 4, ip, v6 ? 6 : 4, ip, port, more);
+	snprintf(
+		text, sizeof(texts[0]),
+		"v=0\r\no=- 1 1 IN IP%d %s\r\ns=-\r\nc=IN IP%d %s\r\nt=0 0\r\n"
+		"m=audio %d RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n"
+		"%s",
+		v6 ? 6 : 4, ip, v6 ? 6 : 4, ip, port, more);
 	return text;
 }
 
@@ -615,9 +644,9 @@ struct dlg {
 static UNUSED void finish(char *out, size_t n, const char *sdp)
 {
 	snprintf(out + n, TEXT_SIZE - n, "%sContent-Length: %zu\r\n\r\n%s",
-		 sdp && *sdp && !strstr(out, "Content-Type:") ?
-			 "Content-Type: application/sdp\r\n" :
-			 "",
+		 sdp && *sdp && !strstr(out, "Content-Type:")
+			 ? "Content-Type: application/sdp\r\n"
+			 : "",
 		 sdp ? strlen(sdp) : 0, sdp ? sdp : "");
 }
 
@@ -645,8 +674,8 @@ static UNUSED const char *make_request(struct dlg *d, const char *method,
 	return out;
 }
 
-static UNUSED void request(struct dlg *d, const char *method,
-			   const char *extra, const char *sdp)
+static UNUSED void request(struct dlg *d, const char *method, const char *extra,
+			   const char *sdp)
 {
 	ua_send(d->u, make_request(d, method, ++d->cseq, extra, sdp));
 }
@@ -666,8 +695,8 @@ static UNUSED void dlg_new(struct dlg *d, struct ua *u, const char *number)
 	d->cseq = 10;
 	snprintf(d->call_id, sizeof(d->call_id), "c%u-%d@%s", ++serial,
 		 getpid(), u->ip);
-	snprintf(d->local, sizeof(d->local),
-		 "\"Alice\" <sip:alice@%s>;tag=l%u", bracketed(u->ip), serial);
+	snprintf(d->local, sizeof(d->local), "\"Alice\" <sip:alice@%s>;tag=l%u",
+		 bracketed(u->ip), serial);
 	snprintf(d->remote, sizeof(d->remote), "<sip:%s@%s>", number,
 		 bracketed(u->sbc));
 	snprintf(d->target, sizeof(d->target), "sip:%s@%s:5060", number,
@@ -716,16 +745,16 @@ static UNUSED void answer_to(struct ua *u, const char *req, int status,
 	const char *to = header(req, "To");
 	int n;
 
-	n = snprintf(out, sizeof(out),
-		     "SIP/2.0 %d %s\r\nVia: %s\r\nFrom: %s\r\nTo: %s%s%s\r\n"
-		     "Call-ID: %s\r\nCSeq: %s\r\nContact: <sip:b@%s:5060%s>\r\n%s",
-		     status, status < 200 ? "Ringing" : "Whatever",
-		     header(req, "Via"), header(req, "From"), to,
-		     strstr(to, ";tag=") || !tag ? "" : ";tag=",
-		     strstr(to, ";tag=") || !tag ? "" : tag,
-		     header(req, "Call-ID"), header(req, "CSeq"),
-		     bracketed(u->ip), u->tcp ? ";transport=tcp" : "",
-		     extra ? extra : "");
+	n = snprintf(
+		out, sizeof(out),
+		"SIP/2.0 %d %s\r\nVia: %s\r\nFrom: %s\r\nTo: %s%s%s\r\n"
+		"Call-ID: %s\r\nCSeq: %s\r\nContact: <sip:b@%s:5060%s>\r\n%s",
+		status, status < 200 ? "Ringing" : "Whatever",
+		header(req, "Via"), header(req, "From"), to,
+		strstr(to, ";tag=") || !tag ? "" : ";tag=",
+		strstr(to, ";tag=") || !tag ? "" : tag, header(req, "Call-ID"),
+		header(req, "CSeq"), bracketed(u->ip),
+		u->tcp ? ";transport=tcp" : "", extra ? extra : "");
 	finish(out, (size_t)n, sdp);
 	ua_send(u, out);
 }
@@ -738,7 +767,8 @@ static UNUSED void hidden(const char *msg, const char *const *ips)
 			fail_msg("%s is shown in:\n%s", *ips, msg);
 }
 
-/* ---- the stage --------------------------------------------------------------------
+/* ---- the stage
+ * --------------------------------------------------------------------
  */
 
 static UNUSED int stage_network(void **state)

@@ -1,73 +1,5 @@
 /* Calls through a real SIP worker process. */
-#include "harness.h"
-
-static struct ua pbx, um;
-static struct dlg a, b;
-
-static const char *const core_ips[] = {"10.10.0.", "fd00:10:", NULL};
-static const char *const cloud_ips[] = {"10.20.0.", "fd00:20:", NULL};
-
-static int up(void **state)
-{
-	if (stage_up(state))
-		return -1;
-	ua_open(&pbx, "10.10.0.50", "10.10.0.10", false);
-	ua_open(&um, "10.20.0.50", "10.20.0.10", false);
-	return 0;
-}
-
-static int down(void **state)
-{
-	ua_close(&pbx);
-	ua_close(&um);
-	return stage_down(state);
-}
-
-/* INVITE from pbx until it stands before um; both dialogs known. */
-static void invite(void)
-{
-	dlg_new(&a, &pbx, "2000");
-	request(&a, "INVITE", NULL, sdp_text("10.10.0.50", 30000, ""));
-	expect_status(&pbx, 100, "INVITE");
-	expect(&um, "INVITE");
-	dlg_accept(&b, &um);
-}
-
-static char *keep(const char *text)
-{
-	static char kept[4][TEXT_SIZE];
-	static unsigned turn;
-	char *out = kept[turn++ % 4];
-
-	snprintf(out, TEXT_SIZE, "%s", text);
-	return out;
-}
-
-static void establish(void)
-{
-	char *inv;
-
-	invite();
-	inv = keep(um.msg);
-	answer_to(&um, inv, 180, "callee", NULL, NULL);
-	expect_status(&pbx, 180, "INVITE");
-	answer_to(&um, inv, 200, "callee", NULL,
-		  sdp_text("10.20.0.50", 40000, ""));
-	expect_status(&pbx, 200, "INVITE");
-	learn(&a);
-	ack(&a, NULL);
-	expect(&um, "ACK");
-	run_ms(20);
-}
-
-static void bye(struct dlg *from, struct ua *to)
-{
-	request(from, "BYE", NULL, NULL);
-	expect(to, "BYE");
-	answer_to(to, to->msg, 200, NULL, NULL, NULL);
-	expect_status(from->u, 200, "BYE");
-	keeper_expect_records(0);
-}
+#include "harness_call.h"
 
 static void basic_call(void **state)
 {
@@ -203,20 +135,6 @@ static void byes_cross(void **state)
 	keeper_expect_records(0);
 }
 
-static void reinvite(struct dlg *from, struct ua *to, const char *sdp,
-		     const char *answer)
-{
-	char *inv;
-
-	request(from, "INVITE", NULL, sdp);
-	expect(to, "INVITE");
-	inv = keep(to->msg);
-	answer_to(to, inv, 200, NULL, NULL, answer);
-	expect_status(from->u, 200, "INVITE");
-	ack(from, NULL);
-	expect(to, "ACK");
-}
-
 static void hold_and_resume(void **state)
 {
 	establish();
@@ -254,8 +172,7 @@ static void glare(void **state)
 	inv = keep(um.msg);
 	request(&b, "INVITE", NULL, sdp_text("10.20.0.50", 40000, ""));
 	expect_status(&um, 491, "INVITE");
-	answer_to(&um, inv, 200, NULL, NULL,
-		  sdp_text("10.20.0.50", 40000, ""));
+	answer_to(&um, inv, 200, NULL, NULL, sdp_text("10.20.0.50", 40000, ""));
 	expect_status(&pbx, 200, "INVITE");
 	ack(&a, NULL);
 	expect(&um, "ACK");
@@ -318,8 +235,7 @@ static void prack_end_to_end(void **state)
 	dlg_accept(&b, &um);
 	inv = keep(um.msg);
 	assert_string_equal(header(inv, "Supported"), "100rel");
-	answer_to(&um, inv, 183, "callee",
-		  "Require: 100rel\r\nRSeq: 77\r\n",
+	answer_to(&um, inv, 183, "callee", "Require: 100rel\r\nRSeq: 77\r\n",
 		  sdp_text("10.20.0.50", 40000, ""));
 	expect_status(&pbx, 183, "INVITE");
 	assert_string_equal(header(pbx.msg, "RSeq"), "77");
@@ -352,8 +268,8 @@ static void update_and_info(void **state)
 		  sdp_text("10.10.0.50", 30000, "a=inactive\r\n"));
 	expect_status(&um, 200, "UPDATE");
 	hidden(um.msg, core_ips);
-	request(&a, "INFO",
-		"Content-Type: application/dtmf-relay\r\n", "Signal=5\r\n");
+	request(&a, "INFO", "Content-Type: application/dtmf-relay\r\n",
+		"Signal=5\r\n");
 	expect(&um, "INFO");
 	assert_string_equal(body(um.msg), "Signal=5\r\n");
 	answer_to(&um, keep(um.msg), 200, NULL, NULL, NULL);

@@ -1,0 +1,356 @@
+/*
+ * The worker is killed and another one gets its records: that is a crash of
+ * the worker, and a take-over by the other node, in one.
+ */
+#include "harness_call.h"
+
+/* What TCP peers see of it: their connections are gone. */
+static void take_over(void)
+{
+	run_ms(30);
+	keeper_kill();
+	ua_drop(&pbx);
+	ua_drop(&um);
+	keeper_start(true);
+	keeper_wait_active();
+	run_ms(100);
+}
+
+static unsigned cseq_of(const char *msg)
+{
+	return (unsigned)atoi(header(msg, "CSeq"));
+}
+
+static void established_caller_ends(void **state)
+{
+	establish();
+	take_over();
+	bye(&a, &um);
+	assert_true(cseq_of(um.msg) >= 11);
+}
+
+static void established_callee_ends(void **state)
+{
+	establish();
+	take_over();
+	bye(&b, &pbx);
+}
+
+static void reinvites_after(void **state)
+{
+	unsigned first;
+
+	establish();
+	reinvite(&a, &um, sdp_text("10.10.0.50", 30000, "a=sendonly\r\n"),
+		 sdp_text("10.20.0.50", 40000, "a=recvonly\r\n"));
+	first = cseq_of(um.msg);
+	take_over();
+	reinvite(&a, &um, sdp_text("10.10.0.50", 30000, ""),
+		 sdp_text("10.20.0.50", 40000, ""));
+	/* What the dead one may have used is left out. */
+	assert_true(cseq_of(um.msg) >= first + 10);
+	reinvite(&b, &pbx, sdp_text("10.20.0.50", 40000, ""),
+		 sdp_text("10.10.0.50", 30000, ""));
+	take_over();
+	reinvite(&b, &pbx, sdp_text("10.20.0.50", 40000, ""),
+		 sdp_text("10.10.0.50", 30000, ""));
+	bye(&a, &um);
+}
+
+static void ringing(void **state)
+{
+	char *inv, *again;
+
+	invite();
+	inv = keep(um.msg);
+	answer_to(&um, inv, 180, "callee", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	take_over();
+	/* To the callee it is a retransmission. */
+	expect(&um, "INVITE");
+	again = keep(um.msg);
+	assert_string_equal(header(again, "Via"), header(inv, "Via"));
+	assert_string_equal(header(again, "CSeq"), header(inv, "CSeq"));
+	assert_string_equal(header(again, "From"), header(inv, "From"));
+	answer_to(&um, again, 180, "callee", NULL, NULL);
+	answer_to(&um, again, 200, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect_status(&pbx, 200, "INVITE");
+	learn(&a);
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	bye(&a, &um);
+}
+
+static void ringing_then_cancelled(void **state)
+{
+	char *inv;
+
+	invite();
+	answer_to(&um, keep(um.msg), 180, "callee", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	take_over();
+	expect(&um, "INVITE");
+	inv = keep(um.msg);
+	answer_to(&um, inv, 180, "callee", NULL, NULL);
+	run_ms(50);
+	ua_send(&pbx, make_request(&a, "CANCEL", a.cseq, NULL, NULL));
+	expect_status(&pbx, 200, "CANCEL");
+	expect_status(&pbx, 487, "INVITE");
+	expect(&um, "CANCEL");
+	answer_to(&um, keep(um.msg), 200, "callee", NULL, NULL);
+	answer_to(&um, inv, 487, "callee", NULL, NULL);
+	expect(&um, "ACK");
+	keeper_expect_records(0);
+}
+
+static void ringing_then_rejected(void **state)
+{
+	invite();
+	answer_to(&um, keep(um.msg), 180, "callee", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	take_over();
+	expect(&um, "INVITE");
+	answer_to(&um, keep(um.msg), 603, "callee", NULL, NULL);
+	expect(&um, "ACK");
+	expect_status(&pbx, 603, "INVITE");
+	keeper_expect_records(0);
+}
+
+/* The callee had answered while nobody was there. */
+static void answered_in_between(void **state)
+{
+	char *inv;
+
+	invite();
+	inv = keep(um.msg);
+	answer_to(&um, inv, 180, "callee", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	run_ms(20);
+	keeper_kill();
+	ua_drop(&pbx);
+	ua_drop(&um);
+	keeper_start(true);
+	keeper_wait_active();
+	answer_to(&um, inv, 200, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect(&um, "INVITE");
+	answer_to(&um, inv, 200, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect_status(&pbx, 200, "INVITE");
+	learn(&a);
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	bye(&a, &um);
+}
+
+static void trying(void **state)
+{
+	char *inv;
+
+	invite();
+	take_over();
+	expect(&um, "INVITE");
+	inv = keep(um.msg);
+	answer_to(&um, inv, 200, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect_status(&pbx, 200, "INVITE");
+	learn(&a);
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	bye(&b, &pbx);
+}
+
+static void answer_unacked(void **state)
+{
+	char *inv, *ok;
+
+	invite();
+	inv = keep(um.msg);
+	answer_to(&um, inv, 200, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect_status(&pbx, 200, "INVITE");
+	ok = keep(pbx.msg);
+	take_over();
+	expect_status(&pbx, 200, "INVITE");
+	assert_string_equal(header(pbx.msg, "To"), header(ok, "To"));
+	assert_string_equal(body(pbx.msg), body(ok));
+	learn(&a);
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	bye(&a, &um);
+}
+
+static void early_media_and_prack(void **state)
+{
+	char *inv;
+
+	dlg_new(&a, &pbx, tcp_peers ? "7000" : "2000");
+	request(&a, "INVITE", "Supported: 100rel\r\n",
+		sdp_text("10.10.0.50", 30000, ""));
+	expect(&um, "INVITE");
+	dlg_accept(&b, &um);
+	inv = keep(um.msg);
+	answer_to(&um, inv, 183, "callee", "Require: 100rel\r\nRSeq: 5\r\n",
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect_status(&pbx, 183, "INVITE");
+	learn(&a);
+	take_over();
+	expect(&um, "INVITE");
+	request(&a, "PRACK", "RAck: 5 11 INVITE\r\n", NULL);
+	expect(&um, "PRACK");
+	answer_to(&um, keep(um.msg), 200, NULL, NULL, NULL);
+	expect_status(&pbx, 200, "PRACK");
+	answer_to(&um, inv, 200, "callee", NULL, NULL);
+	expect_status(&pbx, 200, "INVITE");
+	a.cseq = 11;
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	a.cseq = 20;
+	bye(&a, &um);
+}
+
+static void reinvite_pending(void **state)
+{
+	char *inv, *again;
+
+	establish();
+	request(&a, "INVITE", NULL, sdp_text("10.10.0.50", 30000, ""));
+	expect(&um, "INVITE");
+	inv = keep(um.msg);
+	take_over();
+	expect(&um, "INVITE");
+	again = keep(um.msg);
+	assert_string_equal(header(again, "Via"), header(inv, "Via"));
+	assert_string_equal(header(again, "CSeq"), header(inv, "CSeq"));
+	answer_to(&um, again, 200, NULL, NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect_status(&pbx, 200, "INVITE");
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	bye(&a, &um);
+}
+
+static void update_pending(void **state)
+{
+	establish();
+	request(&b, "UPDATE", NULL, sdp_text("10.20.0.50", 40000, ""));
+	expect(&pbx, "UPDATE");
+	take_over();
+	expect(&pbx, "UPDATE");
+	answer_to(&pbx, keep(pbx.msg), 200, NULL, NULL,
+		  sdp_text("10.10.0.50", 30000, ""));
+	expect_status(&um, 200, "UPDATE");
+	bye(&a, &um);
+}
+
+static void bye_pending(void **state)
+{
+	establish();
+	request(&a, "BYE", NULL, NULL);
+	expect_status(&pbx, 200, "BYE");
+	expect(&um, "BYE");
+	take_over();
+	/* It is said again, with a number of its own. */
+	expect(&um, "BYE");
+	answer_to(&um, keep(um.msg), 481, NULL, NULL, NULL);
+	keeper_expect_records(0);
+}
+
+static void cancel_pending(void **state)
+{
+	char *inv;
+
+	invite();
+	inv = keep(um.msg);
+	answer_to(&um, inv, 180, "callee", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	ua_send(&pbx, make_request(&a, "CANCEL", a.cseq, NULL, NULL));
+	expect_status(&pbx, 487, "INVITE");
+	expect(&um, "CANCEL");
+	take_over();
+	expect(&um, "INVITE");
+	answer_to(&um, keep(um.msg), 180, "callee", NULL, NULL);
+	expect(&um, "CANCEL");
+	answer_to(&um, keep(um.msg), 200, "callee", NULL, NULL);
+	answer_to(&um, inv, 487, "callee", NULL, NULL);
+	keeper_expect_records(0);
+}
+
+/* The same INVITE makes the same INVITE. */
+static void same_names_on_any_node(void **state)
+{
+	char *text, *inv, *again;
+
+	dlg_new(&a, &pbx, "2000");
+	text = keep(make_request(&a, "INVITE", ++a.cseq, NULL,
+				 sdp_text("10.10.0.50", 30000, "")));
+	ua_send(&pbx, text);
+	expect(&um, "INVITE");
+	inv = keep(um.msg);
+	keeper_kill();
+	ha_store_destroy(keeper.store);
+	assert_int_equal(ha_store_create(&keeper.store), 0);
+	keeper_start(true);
+	keeper_wait_active();
+	ua_send(&pbx, text);
+	expect(&um, "INVITE");
+	again = keep(um.msg);
+	assert_string_equal(header(again, "Via"), header(inv, "Via"));
+	assert_string_equal(header(again, "Call-ID"), header(inv, "Call-ID"));
+	assert_string_equal(header(again, "From"), header(inv, "From"));
+	assert_string_equal(header(again, "CSeq"), header(inv, "CSeq"));
+	answer_to(&um, again, 486, "callee", NULL, NULL);
+	expect_status(&pbx, 486, "INVITE");
+	keeper_expect_records(0);
+}
+
+static void replay_is_idempotent(void **state)
+{
+	establish();
+	keeper_activate();
+	keeper_activate();
+	run_ms(50);
+	bye(&a, &um);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, up, down)
+
+static int run_all(const char *name)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(established_caller_ends),
+		CASE(established_callee_ends),
+		CASE(reinvites_after),
+		CASE(ringing),
+		CASE(ringing_then_cancelled),
+		CASE(ringing_then_rejected),
+		CASE(answered_in_between),
+		CASE(trying),
+		CASE(answer_unacked),
+		CASE(early_media_and_prack),
+		CASE(reinvite_pending),
+		CASE(update_pending),
+		CASE(bye_pending),
+		CASE(cancel_pending),
+	};
+
+	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(same_names_on_any_node),
+		CASE(replay_is_idempotent),
+	};
+	int failed;
+
+	if (stage_network(NULL))
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	failed += run_all("udp");
+	tcp_peers = true;
+	failed += run_all("tcp");
+	return failed;
+}
