@@ -477,40 +477,83 @@ static void test_bad_input(void **state)
 	close(ha);
 }
 
-/* Many records and reports at once: nothing is lost on the way. */
+/* A stream with one side only, `i` of 750. */
+static void put_half_call(unsigned i)
+{
+	struct rec_media r =
+		call_of((uint16_t)(PORT_FIRST + 4 * (i % 250)), i / 250 == 1);
+
+	if (i / 250 == 2)
+		r.flows[0] = r.flows[1];
+	r.flows_len = 1;
+	put_media(a, CALL + i, &r);
+}
+
+/* More reports at once than fit into any ring or socket on the way. */
 static void test_quiesce_reports_all(void **state)
 {
-	int phone = -1;
+	static const char *const ips[] = {"10.10.0.10", "fd00:10::10",
+					  "10.20.0.10"};
+	static const char *const peers[] = {"10.10.0.50", "fd00:10::50",
+					    "10.20.0.50"};
 	uint8_t p[64];
-	size_t n = rtp_make(p, 7, 1, 160, 20);
 	unsigned reported = 0;
 	struct rec_mstate m;
+	int fds[3];
 
 	start_active();
-	for (uint16_t i = 0; i < 240; i++) {
-		struct rec_media r = call_of((uint16_t)(20000 + 4 * i), false);
-
-		r.flows[0].remote.family = 0;
-		put_media(a, CALL + i, &r);
+	for (unsigned i = 0; i < 3; i++)
+		fds[i] = far_socket(peers[i], 7000);
+	for (unsigned i = 0; i < 750; i++) {
+		put_half_call(i);
 		if (i % 64 == 63)
 			wait_applied(a);
-		if (i == 120) /* the keeper's store is small */
-			memset(a->store, 0, sizeof(a->store));
 	}
 	wait_applied(a);
-	memset(a->store, 0, sizeof(a->store));
-	phone = far_socket("10.10.0.50", 7000);
-	for (uint16_t i = 0; i < 240; i++)
-		far_send(phone, "10.10.0.10", (uint16_t)(20000 + 4 * i), p, n);
-	WAIT_FOR(a, stat_of(a, "rx-packets") == 240);
-	far_send(phone, "10.10.0.10", 20000, p, n);
-	WAIT_FOR(a, stat_of(a, "rx-packets") == 241);
+	for (unsigned round = 1; round <= 2; round++) {
+		for (unsigned i = 0; i < 750; i++) {
+			size_t n = rtp_make(p, 7, (uint16_t)round, 160, 20);
+
+			far_send(fds[i / 250], ips[i / 250],
+				 (uint16_t)(PORT_FIRST + 4 * (i % 250)), p, n);
+		}
+		WAIT_FOR(a, stat_of(a, "rx-packets") == 750 * round);
+		/* The latches of the first are told meanwhile. */
+		listen_to(a, 50);
+	}
 	tell_wait(a, LINK_QUIESCE, 0, LINK_QUIESCED);
-	for (unsigned i = 0; i < 240; i++)
-		reported += mstate_of(a, CALL + i, &m);
-	assert_int_equal(reported, 240);
-	assert_true(mstate_of(a, CALL, &m));
-	assert_int_equal(m.flows[0].rx_packets, 2);
+	for (unsigned i = 0; i < 750; i++)
+		reported += mstate_of(a, CALL + i, &m) &&
+			    m.flows[0].rx_packets == 2;
+	assert_int_equal(reported, 750);
+	for (unsigned i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
+/* Reports that are under way when their call ends stay without effect. */
+static void test_reports_of_dead_calls(void **state)
+{
+	struct rec_media r = call_of(20000, false);
+	struct rec_mstate m;
+	uint8_t p[64];
+	int phone;
+
+	start_active();
+	phone = far_socket("10.10.0.50", 7000);
+	for (unsigned i = 0; i < 300; i++) {
+		size_t n = rtp_make(p, i, 1, 160, 20);
+
+		put_media(a, CALL + i, &r);
+		wait_applied(a);
+		far_send(phone, "10.10.0.10", 20000, p, n);
+		delete_media(a, CALL + i);
+	}
+	wait_applied(a);
+	assert_int_equal(stat_of(a, "streams"), 0);
+	listen_to(a, 100);
+	for (unsigned i = 0; i < 300; i++)
+		assert_false(mstate_of(a, CALL + i, &m));
+	assert_int_equal(stat_of(a, "records"), 0);
 	close(phone);
 }
 
@@ -532,6 +575,7 @@ int main(void)
 		T(test_call_query),
 		T(test_bad_input),
 		T(test_quiesce_reports_all),
+		T(test_reports_of_dead_calls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,7 @@ enum {
 	PORT_FIRST = 20000,
 	PORT_LAST = 20999,
 	WAIT_MS = 10000, /* deadline of everything that is waited for */
-	STORE_MAX = 256,
+	STORE_MAX = 2048,
 	FORWARD_PORT = 5407,
 	NOBODY = 65534,
 };
