@@ -311,6 +311,8 @@ static void send_status(struct ha_engine *e)
 	e->status_ms = e->now_ms + e->p.status_interval_ms;
 	f.status.role = e->role;
 	f.status.in_sync = e->in_sync;
+	if (e->own_epoch)
+		f.status.active_epoch = e->own_epoch;
 	out_control(e, &f, true);
 }
 

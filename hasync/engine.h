@@ -121,7 +121,8 @@ void ha_engine_set_role(struct ha_engine *e, enum ha_role role,
 			uint64_t epoch);
 /* Highest epoch stored or heard from anybody: a new one must be greater. */
 uint64_t ha_engine_epoch(const struct ha_engine *e);
-/* node, role, in_sync and boot_id are filled in by the engine. */
+/* node, role, in_sync, boot_id and, while active, active_epoch are filled in
+ * by the engine. */
 void ha_engine_set_status(struct ha_engine *e, const struct ha_status *own);
 /* -ENOTCONN no peer, -EAGAIN too many waiting. */
 int ha_engine_command(struct ha_engine *e, enum ha_command cmd, uint64_t arg)

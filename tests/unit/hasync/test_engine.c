@@ -1,0 +1,1001 @@
+#include "bus.h"
+
+static int setup(void **state)
+{
+	struct bus *b = malloc(sizeof(*b));
+
+	bus_open(b);
+	*state = b;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	bus_close(*state);
+	free(*state);
+	return 0;
+}
+
+/* ---- writing ----------------------------------------------------------------
+ */
+
+static void alone_commits_at_once(void **state)
+{
+	struct bus *b = *state;
+	struct node *n = bus_boot(b, 1);
+
+	assert_int_equal(bus_put(n, 1, 10, 1, 1), -EPERM);
+	bus_activate(n);
+	assert_int_equal(bus_put(n, 1, 10, 1, 1), 0);
+	assert_int_equal(n->tokens[1], TOKEN_DONE);
+	assert_int_equal(bus_delete(n, 1, 2), 0);
+	assert_int_equal(n->tokens[2], TOKEN_DONE);
+	assert_int_equal(bus_put(n, 1, HA_VALUE_MAX_BYTES + 1, 1, 0),
+			 -EMSGSIZE);
+	bus_run(b, 10);
+	/* Nobody hears it: no frame. */
+	assert_int_equal(n->e->stats.frames_sent, 0);
+}
+
+static void only_the_active_writes(void **state)
+{
+	static const bool may[HA_ROLE_COUNT] = {
+		[HA_ROLE_BECOMING_ACTIVE] = true,
+		[HA_ROLE_ACTIVE] = true,
+	};
+	struct bus *b = *state;
+	struct node *n = bus_boot(b, 1);
+
+	n->manual = true;
+	for (int role = 0; role < HA_ROLE_COUNT; role++) {
+		bus_set_role(n, HA_ROLE_INIT);
+		/* From INIT; RELINQUISHING without having been active. */
+		bus_set_role(n, role == HA_ROLE_ACTIVE ? HA_ROLE_BECOMING_ACTIVE
+						       : (enum ha_role)role);
+		if (role == HA_ROLE_ACTIVE)
+			bus_set_role(n, HA_ROLE_ACTIVE);
+		assert_int_equal(bus_put(n, 1, 1, 1, 0),
+				 may[role] ? 0 : -EPERM);
+	}
+}
+
+static void epoch_of_another_is_refused(void **state)
+{
+	struct bus *b = *state;
+	struct node *n;
+
+	bus_pair(b);
+	n = &b->node[2];
+	bus_crash(b, 1);
+	bus_run(b, 5);
+	/* The dead active's own epoch must not be written under. */
+	ha_engine_set_role(n->e, HA_ROLE_BECOMING_ACTIVE, n->e->floor);
+	assert_int_equal(bus_put(n, 1, 1, 1, 0), -EPERM);
+	ha_engine_set_role(n->e, HA_ROLE_BECOMING_ACTIVE,
+			   ha_engine_epoch(n->e) + 1);
+	assert_int_equal(bus_put(n, 1, 1, 1, 0), 0);
+}
+
+static void sync_put_waits_for_the_peer(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	assert_int_equal(bus_put(a, 7, 100, 7, 1), 0);
+	assert_int_equal(a->tokens[1], TOKEN_OPEN);
+	assert_int_equal(ha_engine_deadline_ms(a->e), b->now);
+	/* At the end of this turn, not after batch_ms. */
+	bus_flush(a);
+	assert_false(ha_engine_flushed(a->e));
+	while (bus_deliver_one(a))
+		;
+	/* Its own delivery proves nothing. */
+	assert_int_equal(a->tokens[1], TOKEN_OPEN);
+	while (bus_deliver_one(s))
+		;
+	assert_true(bus_has(s, 7));
+	bus_flush(s);
+	while (bus_deliver_one(a))
+		;
+	assert_int_equal(a->tokens[1], TOKEN_DONE);
+	assert_true(ha_engine_flushed(a->e));
+	bus_assert_equal(a, s);
+}
+
+static void lazy_puts_are_batched(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1];
+	uint64_t before;
+
+	bus_pair(b);
+	bus_run(b, 30);
+	before = a->e->stats.frames_sent;
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(bus_put(a, (uint64_t)i, 50, 1, 0), 0);
+	bus_flush(a);
+	assert_int_equal(a->e->stats.frames_sent, before);
+	assert_true(ha_engine_deadline_ms(a->e) <= b->now + 2);
+	b->now += 2;
+	bus_flush(a);
+	assert_int_equal(a->e->stats.frames_sent, before + 1);
+	bus_run(b, 30);
+	assert_true(ha_engine_flushed(a->e));
+	bus_assert_equal(a, &b->node[2]);
+}
+
+static void large_records_travel_in_fragments(void **state)
+{
+	static const size_t sizes[] = {
+		0,    1,     4096 - 33, 4096 - 32, 4096,
+		4097, 60000, 65536,	131072,	   HA_VALUE_MAX_BYTES,
+	};
+	struct bus *b = *state;
+	struct node *a = &b->node[1];
+
+	bus_pair(b);
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		bus_put(a, 1000, 10, 1, 0);
+		assert_int_equal(bus_put(a, i, sizes[i], i, i + 1), 0);
+		bus_run(b, 5);
+		assert_int_equal(a->tokens[i + 1], TOKEN_DONE);
+	}
+	bus_run(b, 20);
+	bus_assert_equal(a, &b->node[2]);
+	/* And in a snapshot. */
+	bus_crash(b, 2);
+	bus_boot(b, 2);
+	bus_run(b, 300);
+	assert_true(b->node[2].in_sync);
+	bus_assert_equal(a, &b->node[2]);
+}
+
+/* ---- commit time-outs, lag
+ * --------------------------------------------------- */
+
+static void commit_times_out_and_lag_is_made_good(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+	unsigned snapshots;
+
+	bus_pair(b);
+	snapshots = (unsigned)a->e->stats.snapshots_sent;
+	assert_int_equal(bus_put(a, 1, 10, 1, 1), 0);
+	/* The standby stands still; the active's loop goes on. */
+	for (int ms = 0; ms < COMMIT_MS; ms++) {
+		assert_int_equal(a->tokens[1], TOKEN_OPEN);
+		bus_flush(a);
+		b->now++;
+	}
+	bus_flush(a);
+	assert_int_equal(a->tokens[1], TOKEN_LATE);
+	assert_true(a->in_sync);
+	bus_put(a, 2, 10, 1, 2);
+	for (int ms = 0; ms < 3 * COMMIT_MS; ms++, b->now++)
+		bus_flush(a);
+	assert_false(a->in_sync);
+	assert_string_equal(a->last_sync_reason, "acks missed");
+	/* Nobody waits any more. */
+	bus_put(a, 3, 10, 1, 3);
+	assert_int_equal(a->tokens[3], TOKEN_DONE);
+	/* It comes back: no snapshot needed, nothing is missing. */
+	bus_run(b, 20);
+	assert_true(a->in_sync);
+	assert_true(s->in_sync);
+	assert_int_equal(a->e->stats.snapshots_sent, snapshots);
+	bus_assert_equal(a, s);
+	bus_put(a, 4, 10, 1, 4);
+	assert_int_equal(a->tokens[4], TOKEN_OPEN);
+	bus_run(b, 2);
+	assert_int_equal(a->tokens[4], TOKEN_DONE);
+	assert_int_equal(a->e->stats.commit_timeouts, 2);
+}
+
+static void unacked_lazy_puts_lag_too(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1];
+
+	bus_pair(b);
+	bus_put(a, 1, 10, 1, 0);
+	for (int ms = 0; ms < 4 * COMMIT_MS; ms++, b->now++)
+		bus_flush(a);
+	assert_false(a->in_sync);
+}
+
+static void a_lost_peer_frees_the_waiting(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1];
+
+	bus_pair(b);
+	bus_put(a, 1, 10, 1, 1);
+	bus_flush(a);
+	bus_crash(b, 2);
+	while (bus_deliver_one(a))
+		;
+	assert_int_equal(a->tokens[1], TOKEN_DONE);
+	assert_false(a->in_sync);
+	assert_false(a->peer_known);
+	bus_put(a, 2, 10, 1, 2);
+	assert_int_equal(a->tokens[2], TOKEN_DONE);
+}
+
+/* ---- memory
+ * ------------------------------------------------------------------- */
+
+static void a_full_group_costs_bounded_memory(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	a->full = true;
+	for (uint64_t i = 0; i < 5000; i++) {
+		bus_put(a, i, 1000, 1, 0);
+		bus_flush(a);
+		assert_true(a->e->queue_bytes <= 1 << 20);
+	}
+	assert_false(a->in_sync);
+	assert_string_equal(a->last_sync_reason, "the peer is too slow");
+	/* Only control frames are left, one of a kind. */
+	assert_true(a->e->queue_bytes < 4096);
+	for (int i = 0; i < 200; i++) {
+		b->now += 50;
+		bus_flush(a);
+		assert_true(a->e->queue_bytes < 4096);
+	}
+	a->full = false;
+	bus_run(b, 1500);
+	assert_true(a->in_sync);
+	assert_true(s->in_sync);
+	bus_assert_equal(a, s);
+}
+
+static void a_stuck_peer_costs_bounded_memory(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+	size_t len;
+
+	bus_pair(b);
+	for (uint64_t i = 0; i < 20000; i++) {
+		bus_put(a, i % 5000, 1000, (unsigned)i, 0);
+		bus_flush(a);
+		b->now++;
+	}
+	/* 16 MB went out, then nothing more but a word now and then. */
+	len = b->len;
+	assert_int_equal(a->e->donor.state, DONOR_NONE);
+	for (uint64_t i = 0; i < 1000; i++) {
+		bus_put(a, i, 1000, 1, 0);
+		bus_flush(a);
+		b->now++;
+	}
+	assert_true(b->len - len < 50);
+	bus_run(b, 2000);
+	assert_true(a->in_sync && s->in_sync);
+	bus_assert_equal(a, s);
+}
+
+static void commands_are_bounded_and_in_order(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+	int rc = 0;
+	int n;
+
+	bus_pair(b);
+	bus_put(a, 5, 10, 1, 0);
+	assert_int_equal(ha_engine_command(a->e, HA_CMD_GO, 1), 0);
+	/* After GO this node says nothing more. */
+	bus_set_role(a, HA_ROLE_RELINQUISHING);
+	assert_int_equal(bus_put(a, 6, 10, 1, 0), -EPERM);
+	bus_flush(a);
+	while (!s->commands)
+		assert_true(bus_deliver_one(s));
+	assert_int_equal(s->last_command, HA_CMD_GO);
+	assert_true(bus_has(s, 5));
+	a->full = true;
+	for (n = 0; n < 1000 && !rc; n++)
+		rc = ha_engine_command(a->e, HA_CMD_RELEASED, 1);
+	assert_int_equal(rc, -EAGAIN);
+	assert_true(n < 100);
+	bus_crash(b, 2);
+	while (bus_deliver_one(a))
+		;
+	assert_int_equal(ha_engine_command(a->e, HA_CMD_RELEASED, 1),
+			 -ENOTCONN);
+}
+
+/* ---- joining
+ * ------------------------------------------------------------------- */
+
+static void join_during_heavy_puts(void **state)
+{
+	struct bus *b = *state;
+	struct node *a, *s;
+	uint64_t id = 0;
+	bool was = false;
+
+	a = bus_boot(b, 1);
+	bus_activate(a);
+	for (; id < 20000; id++)
+		bus_put(a, id * 7919 % 20000, 100, (unsigned)id, 0);
+	s = bus_boot(b, 2);
+	for (int ms = 0; ms < 3000 && !(a->in_sync && s->in_sync); ms++) {
+		for (int i = 0; i < 20; i++) {
+			uint64_t k = bus_random(b) % 25000;
+
+			if (bus_random(b) % 4)
+				bus_put(a, k, bus_random(b) % 300, (unsigned)ms,
+					0);
+			else
+				bus_delete(a, k, 0);
+		}
+		bus_run(b, 1);
+		was |= s->e->joiner.state == JOINER_RECEIVING;
+	}
+	assert_true(was);
+	assert_true(a->in_sync && s->in_sync);
+	bus_run(b, 30);
+	bus_assert_equal(a, s);
+	assert_int_equal(a->e->stats.snapshots_sent, 1);
+	assert_int_equal(s->drops, 0);
+}
+
+static void an_equal_store_needs_no_chunks(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+	unsigned applied;
+	size_t from;
+
+	bus_pair(b);
+	for (uint64_t i = 0; i < 3000; i++)
+		bus_put(a, i, 100, 1, 0);
+	bus_delete(a, 5, 0);
+	bus_run(b, 50);
+	bus_assert_equal(a, s);
+	applied = s->applied;
+	bus_split(b, true);
+	bus_run(b, 50);
+	assert_true(s->in_sync); /* what the lost one had */
+	assert_false(a->in_sync);
+	from = b->len;
+	bus_split(b, false);
+	bus_run(b, 300);
+	assert_true(a->in_sync && s->in_sync);
+	assert_int_equal(s->applied, applied);
+	for (; from < b->len; from++)
+		assert_true(!b->items[from].from ||
+			    b->items[from].data[6] != HA_FRAME_SYNC_CHUNK);
+	/* And the stream goes on from there. */
+	bus_put(a, 5, 10, 9, 1);
+	bus_run(b, 5);
+	bus_assert_equal(a, s);
+}
+
+static void puts_during_a_split_are_made_good(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	for (uint64_t i = 0; i < 1000; i++)
+		bus_put(a, i, 100, 1, 0);
+	bus_run(b, 50);
+	bus_split(b, true);
+	bus_run(b, 5);
+	for (uint64_t i = 0; i < 500; i++)
+		bus_delete(a, i, 0);
+	bus_put(a, 5000, 10, 1, 0);
+	bus_run(b, 5);
+	bus_split(b, false);
+	bus_run(b, 300);
+	assert_true(a->in_sync && s->in_sync);
+	bus_assert_equal(a, s);
+	assert_int_equal(s->applied_deleted, 500);
+}
+
+static bool wrong_digest(struct bus *b, uint8_t from, uint8_t *frame,
+			 size_t size)
+{
+	if (frame[6] == HA_FRAME_SYNC_END && b->node[2].boot < 3) {
+		frame[HA_HEAD_BYTES + 8] ^= 1;
+		/* Twice, then the truth. */
+		if (b->node[2].e->joiner.mismatches == 1)
+			b->tamper = NULL;
+	}
+	return true;
+}
+
+static void a_wrong_digest_starts_again(void **state)
+{
+	struct bus *b = *state;
+	struct node *a, *s;
+
+	a = bus_boot(b, 1);
+	bus_activate(a);
+	for (uint64_t i = 0; i < 200; i++)
+		bus_put(a, i, 100, 1, 0);
+	b->tamper = wrong_digest;
+	s = bus_boot(b, 2);
+	bus_run(b, 100);
+	assert_false(s->in_sync);
+	assert_int_equal(s->e->joiner.mismatches, 1);
+	assert_string_equal(s->last_drop, "snapshot digest mismatch");
+	/* What came is kept. */
+	assert_int_equal(ha_store_count(s->e->store), 200);
+	bus_run(b, 3000);
+	assert_null(b->tamper);
+	assert_true(a->in_sync && s->in_sync);
+	assert_int_equal(s->drops, 2);
+	bus_assert_equal(a, s);
+}
+
+static void a_mismatch_sweeps_nothing(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	for (uint64_t i = 0; i < 100; i++)
+		bus_put(a, i, 10, 1, 0);
+	bus_run(b, 20);
+	bus_split(b, true);
+	bus_run(b, 2);
+	bus_delete(a, 50, 0);
+	bus_run(b, 2);
+	b->lose_type = HA_FRAME_SYNC_CHUNK;
+	bus_split(b, false);
+	/* The chunk is missing: a gap, then the second try. */
+	bus_run(b, 60);
+	assert_true(bus_has(s, 51));
+	bus_run(b, 1000);
+	assert_true(a->in_sync && s->in_sync);
+	bus_assert_equal(a, s);
+}
+
+static void a_missing_frame_is_noticed(void **state)
+{
+	static const uint8_t types[] = {
+		HA_FRAME_BATCH,
+		HA_FRAME_FRAGMENT,
+		HA_FRAME_ACK,
+		HA_FRAME_STATUS,
+	};
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	for (unsigned i = 0; i < sizeof(types); i++) {
+		b->lose_type = types[i];
+		bus_put(a, 1, 10000, i, 0);
+		bus_put(a, 2, 10, i, 0);
+		bus_run(b, 110);
+		assert_int_equal(b->lose_type, 0);
+		bus_put(a, 3, 10, i, 0);
+		bus_run(b, 500);
+		assert_true(a->in_sync && s->in_sync);
+		bus_assert_equal(a, s);
+	}
+	assert_true(s->e->stats.resyncs >= 2);
+}
+
+static void a_frame_the_group_refuses_breaks_the_stream(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	a->broken = true;
+	bus_put(a, 1, 10, 1, 1);
+	bus_flush(a);
+	assert_int_equal(a->tokens[1], TOKEN_DONE);
+	a->broken = false;
+	bus_run(b, 500);
+	assert_true(a->in_sync && s->in_sync);
+	bus_assert_equal(a, s);
+}
+
+/* ---- epochs
+ * --------------------------------------------------------------------- */
+
+/* The old active wakes: what it had queued arrives after the merge. */
+static void frames_of_an_older_epoch_change_nothing(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+	uint64_t digest;
+
+	bus_pair(b);
+	for (uint64_t i = 0; i < 100; i++)
+		bus_put(a, i, 10, 1, 0);
+	bus_run(b, 20);
+	bus_split(b, true);
+	bus_run(b, 2);
+	bus_activate(s);
+	bus_delete(s, 3, 0);
+	bus_put(s, 4, 20, 2, 0);
+	bus_run(b, 5);
+	/* In the split the old active went on: newer generations. */
+	for (int i = 0; i < 50; i++) {
+		bus_put(a, 3, 30, 3, 0);
+		bus_put(a, 4, 30, 3, 0);
+		bus_put(a, 500, 30, 3, 0);
+	}
+	bus_run(b, 5);
+	digest = ha_store_digest(s->e->store);
+	bus_split(b, false);
+	bus_run(b, 1);
+	/* It still believes it is active, and may say so. */
+	bus_run(b, 150);
+	assert_int_equal(bus_put(a, 3, 30, 4, 0), -EPERM);
+	assert_true(ha_store_digest(s->e->store) == digest);
+	/* It yields and joins. */
+	bus_set_role(a, HA_ROLE_RELINQUISHING);
+	bus_run(b, 5);
+	bus_set_role(a, HA_ROLE_SYNCING);
+	bus_run(b, 500);
+	assert_true(a->in_sync && s->in_sync);
+	assert_int_equal(a->e->role, HA_ROLE_STANDBY);
+	assert_true(ha_store_digest(s->e->store) == digest);
+	assert_false(bus_has(a, 3));
+	assert_false(bus_has(a, 500));
+	bus_assert_equal(a, s);
+}
+
+static void craft(struct bus *b, uint8_t from, struct ha_frame *f)
+{
+	uint8_t buf[HA_FRAME_MAX_BYTES];
+	size_t size;
+
+	f->head.version = f->head.max_version = 1;
+	f->head.node = from;
+	assert_int_equal(ha_frame_encode(f, buf, sizeof(buf), &size), 0);
+	bus_add(b, from, b->up, buf, size);
+}
+
+static void craft_batch(struct bus *b, uint8_t from, uint64_t epoch,
+			uint64_t seq, uint64_t id)
+{
+	uint8_t entry[64];
+	struct ha_writer w = {.data = entry, .capacity = sizeof(entry)};
+	struct ha_item item = {
+		.key = {.id = id, .kind = 1},
+		.version = {epoch, 1000000, from},
+		.value = "x",
+		.size = 1,
+	};
+	struct ha_frame f = {
+		.head = {.type = HA_FRAME_BATCH, .epoch = epoch, .seq = seq},
+		.batch = {.count = 1, .entries = entry},
+	};
+
+	ha_entry_write(&w, &item);
+	f.batch.size = w.size;
+	craft(b, from, &f);
+}
+
+static void late_frames_in_the_middle_of_a_stream(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+	uint64_t seq, epoch;
+
+	bus_pair(b);
+	seq = s->e->joiner.last;
+	epoch = s->e->floor;
+	craft_batch(b, 1, epoch - 1, seq + 1, 77);
+	bus_run(b, 1);
+	assert_string_equal(s->last_drop, "older epoch");
+	craft_batch(b, 1, epoch, seq, 77);
+	bus_run(b, 1);
+	assert_string_equal(s->last_drop, "repeated frame");
+	assert_false(bus_has(s, 77));
+	/* Towards the active: never. */
+	craft_batch(b, 2, epoch + 5, seq + 1, 77);
+	bus_run(b, 1);
+	assert_false(bus_has(a, 77));
+	assert_int_equal(bus_put(a, 1, 1, 1, 0), -EPERM);
+}
+
+static void go_of_an_older_epoch_is_dropped(void **state)
+{
+	struct bus *b = *state;
+	struct node *s = &b->node[2];
+	struct ha_frame f = {
+		.head = {.type = HA_FRAME_COMMAND},
+		.command = {.command = HA_CMD_GO},
+	};
+
+	bus_pair(b);
+	craft(b, 1, &f);
+	f.command.command = 99;
+	craft(b, 1, &f);
+	bus_run(b, 1);
+	assert_int_equal(s->commands, 0);
+	assert_int_equal(s->drops, 2);
+	f.command.command = HA_CMD_RELEASED;
+	craft(b, 1, &f);
+	bus_run(b, 1);
+	assert_int_equal(s->commands, 1);
+	f.command.command = HA_CMD_GO;
+	f.head.epoch = s->e->floor;
+	craft(b, 1, &f);
+	bus_run(b, 1);
+	assert_int_equal(s->commands, 2);
+}
+
+/* A claim that came to nothing leaves a higher epoch behind; its node must
+ * still be able to join the active with the lower one. */
+static void an_aborted_claim_can_join(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	bus_put(a, 1, 10, 1, 0);
+	bus_run(b, 10);
+	bus_split(b, true);
+	bus_run(b, 2);
+	bus_set_role(s, HA_ROLE_BECOMING_ACTIVE);
+	bus_put(s, 1, 20, 2, 0);
+	bus_put(s, 2, 20, 2, 0);
+	bus_set_role(s, HA_ROLE_RELINQUISHING);
+	bus_set_role(s, HA_ROLE_SYNCING);
+	bus_split(b, false);
+	bus_run(b, 500);
+	assert_true(a->in_sync && s->in_sync);
+	bus_assert_equal(a, s);
+	assert_false(bus_has(s, 2));
+	/* The active is not disturbed, but knows for its next claim. */
+	assert_int_equal(bus_put(a, 3, 10, 1, 0), 0);
+	assert_true(ha_engine_epoch(a->e) > a->e->own_epoch);
+	bus_run(b, 20);
+	bus_assert_equal(a, s);
+}
+
+static void tombstones_outlive_the_peers_absence_and_go(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	for (uint64_t i = 0; i < 10; i++)
+		bus_put(a, i, 10, 1, 0);
+	bus_run(b, 20);
+	for (uint64_t i = 0; i < 10; i++)
+		bus_delete(a, i, 0);
+	bus_run(b, 20);
+	assert_int_equal(ha_store_tombstones(a->e->store), 10);
+	assert_int_equal(ha_store_tombstones(s->e->store), 10);
+	/* While the peer lags they stay. */
+	for (int ms = 0; ms < 200; ms++) {
+		bus_put(a, 100, 10, (unsigned)ms, 0);
+		bus_flush(a);
+		b->now++;
+	}
+	assert_int_equal(a->e->donor.state, DONOR_LAGGING);
+	b->now += 70000;
+	bus_flush(a);
+	assert_int_equal(ha_store_tombstones(a->e->store), 10);
+	bus_run(b, 6000);
+	assert_true(a->in_sync);
+	assert_int_equal(ha_store_tombstones(a->e->store), 0);
+	assert_int_equal(ha_store_tombstones(s->e->store), 0);
+}
+
+static void a_handover_keeps_the_last_words(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	bus_put(a, 1, 10, 1, 0);
+	bus_set_role(a, HA_ROLE_RELINQUISHING);
+	/* Quiescing: the workers' last states. */
+	assert_int_equal(bus_put(a, 2, 10, 1, 5), 0);
+	assert_int_equal(a->tokens[5], TOKEN_OPEN);
+	bus_run(b, 5);
+	assert_int_equal(a->tokens[5], TOKEN_DONE);
+	assert_true(ha_engine_flushed(a->e));
+	assert_int_equal(ha_engine_command(a->e, HA_CMD_GO, 0), 0);
+	bus_run(b, 2);
+	assert_int_equal(s->last_command, HA_CMD_GO);
+	bus_assert_equal(a, s);
+	bus_activate(s);
+	bus_put(s, 3, 10, 1, 0);
+	bus_run(b, 10);
+	bus_set_role(a, HA_ROLE_SYNCING);
+	bus_run(b, 300);
+	assert_true(a->in_sync && s->in_sync);
+	bus_assert_equal(a, s);
+	assert_int_equal(a->e->role, HA_ROLE_STANDBY);
+}
+
+/* The active hands over, the claim fails, it becomes active again: the
+ * standby's relation to its former life is worth nothing. */
+static void a_donor_that_changed_its_mind(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	bus_set_role(a, HA_ROLE_RELINQUISHING);
+	bus_run(b, 5);
+	bus_set_role(a, HA_ROLE_SYNCING);
+	bus_run(b, 5);
+	bus_activate(a);
+	bus_put(a, 9, 10, 1, 0);
+	bus_run(b, 1000);
+	assert_true(a->in_sync && s->in_sync);
+	bus_assert_equal(a, s);
+}
+
+/* ---- loss of a member at every step
+ * ----------------------------------------------- */
+
+static void scenario_until(struct bus *b, unsigned steps)
+{
+	struct node *a, *s;
+	uint64_t id = 0;
+
+	bus_open(b);
+	a = bus_boot(b, 1);
+	bus_activate(a);
+	for (; id < 300; id++)
+		bus_put(a, id, 200, 1, 0);
+	s = bus_boot(b, 2);
+	for (unsigned i = 0; i < steps; i++) {
+		switch (i % 5) {
+		case 0:
+			bus_put(a, id % 400, 150, i, i + 1);
+			id++;
+			break;
+		case 1:
+			bus_flush(a);
+			break;
+		case 2:
+			bus_deliver_one(s);
+			bus_deliver_one(s);
+			break;
+		case 3:
+			bus_flush(s);
+			break;
+		case 4:
+			bus_deliver_one(a);
+			b->now++;
+			break;
+		}
+	}
+}
+
+static void losing_either_member_at_every_step(void **state)
+{
+	for (unsigned steps = 0; steps < 400; steps += 3) {
+		struct bus *b = malloc(sizeof(*b));
+		struct node *a = &b->node[1], *s = &b->node[2];
+		size_t had;
+
+		/* The donor. */
+		scenario_until(b, steps);
+		bus_crash(b, 1);
+		while (bus_deliver_one(s))
+			;
+		had = ha_store_count(s->e->store);
+		bus_run(b, 20);
+		assert_int_equal(ha_store_count(s->e->store), had);
+		bus_activate(s);
+		assert_int_equal(bus_put(s, 9999, 1, 1, 1), 0);
+		assert_int_equal(s->tokens[1], TOKEN_DONE);
+		bus_boot(b, 1);
+		bus_run(b, 600);
+		assert_true(a->in_sync && s->in_sync);
+		bus_assert_equal(a, s);
+		assert_int_equal(ha_store_count(s->e->store), had + 1);
+		bus_close(b);
+
+		/* The joiner. */
+		scenario_until(b, steps);
+		bus_crash(b, 2);
+		bus_run(b, 20);
+		for (unsigned t = 0; t <= steps; t++)
+			assert_int_not_equal(a->tokens[t], TOKEN_OPEN);
+		bus_boot(b, 2);
+		bus_run(b, 600);
+		assert_true(a->in_sync && s->in_sync);
+		bus_assert_equal(a, s);
+		bus_close(b);
+		free(b);
+	}
+}
+
+/* ---- hostile
+ * ----------------------------------------------------------------------- */
+
+static void hostile_bytes_are_counted(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+	uint8_t noise[256];
+
+	bus_pair(b);
+	for (int i = 0; i < 20000; i++) {
+		size_t size = bus_random(b) % sizeof(noise);
+
+		for (size_t k = 0; k < size; k++)
+			noise[k] = (uint8_t)bus_random(b);
+		if (size > HA_HEAD_BYTES && i % 2) {
+			/* A good header in front of it. */
+			struct ha_writer w = {.data = noise, .capacity = size};
+			struct ha_head h = {
+				.version = 1,
+				.max_version = 1,
+				.type = (uint8_t)(1 + bus_random(b) % 10),
+				.node = 1,
+				.epoch = s->e->floor,
+				.seq = s->e->joiner.last + 1,
+			};
+
+			ha_head_write(&w, &h);
+			w.size = size;
+			ha_head_finish(&w);
+		}
+		ha_engine_receive(s->e, 1, noise, size);
+		ha_engine_receive(a->e, 2, noise, size);
+		if (i % 100 == 0)
+			bus_run(b, 1);
+	}
+	assert_true(s->drops > 5000);
+	assert_true(a->drops > 5000);
+	/* Still alive, and whatever got through is made good. */
+	bus_set_role(s, HA_ROLE_INIT);
+	bus_run(b, 5);
+	bus_crash(b, 2);
+	bus_boot(b, 2);
+	bus_run(b, 10);
+	a->e->floor = a->e->own_epoch;
+	bus_run(b, 2000);
+	bus_assert_equal(a, s);
+}
+
+static void versions_are_negotiated(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+	uint8_t head[HA_HEAD_BYTES];
+	struct ha_writer w = {.data = head, .capacity = sizeof(head)};
+	struct ha_head h = {
+		.version = 2,
+		.max_version = 2,
+		.type = HA_FRAME_STATUS,
+		.node = 1,
+	};
+
+	bus_pair(b);
+	ha_head_write(&w, &h);
+	ha_engine_receive(s->e, 1, head, sizeof(head));
+	assert_string_equal(s->last_drop, "unknown wire version");
+	/* A newer node that speaks our version to us. */
+	head[4] = 1;
+	ha_engine_receive(s->e, 1, head, sizeof(head));
+	assert_int_equal(s->e->peer_max_version, 2);
+	bus_put(a, 1, 1, 1, 0);
+	bus_run(b, 10);
+	assert_int_equal(b->items[b->len - 1].data[4], 1);
+	bus_assert_equal(a, s);
+	/* Somebody else's name. */
+	head[7] = 2;
+	ha_engine_receive(s->e, 1, head, sizeof(head));
+	assert_string_equal(s->last_drop, "frame names another node");
+}
+
+static void deadlines_are_met_by_sleeping(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+	unsigned turns = 0;
+	uint64_t end;
+
+	bus_pair(b);
+	for (uint64_t i = 0; i < 2000; i++)
+		bus_put(a, i, 500, 1, 0);
+	bus_delete(a, 1, 0);
+	bus_crash(b, 2);
+	bus_boot(b, 2);
+	/* Sleeps as long as the engines allow: nothing may hang or spin. */
+	end = b->now + 2000;
+	while (b->now < end) {
+		uint64_t next = end;
+
+		bus_turn(b);
+		turns++;
+		for (int id = 1; id <= 2; id++) {
+			uint64_t at = ha_engine_deadline_ms(b->node[id].e);
+
+			if (b->node[id].pos < b->len)
+				at = b->now;
+			if (at < next)
+				next = at;
+		}
+		if (next > b->now)
+			b->now = next;
+	}
+	assert_true(a->in_sync && s->in_sync);
+	bus_assert_equal(a, s);
+	assert_true(turns < 400);
+}
+
+static void status_travels(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+	struct ha_status st = {
+		.health = 77,
+		.calls = 1234,
+		.epoch = 5,
+		.active_epoch = 4,
+		.config_digest = 0x1122334455667788,
+		.name = "sbc-a",
+		.version = "1.2.3",
+	};
+
+	bus_pair(b);
+	ha_engine_set_status(a->e, &st);
+	assert_int_equal(ha_engine_deadline_ms(a->e), b->now);
+	bus_run(b, 1);
+	assert_int_equal(s->peer.health, 77);
+	assert_int_equal(s->peer.calls, 1234);
+	assert_int_equal(s->peer.role, HA_ROLE_ACTIVE);
+	assert_int_equal(s->peer.node, 1);
+	assert_true(s->peer.in_sync);
+	assert_string_equal(s->peer.name, "sbc-a");
+	assert_string_equal(s->peer.version, "1.2.3");
+	assert_true(s->peer.config_digest == st.config_digest);
+	assert_true(s->peer.boot_id == 1001);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(alone_commits_at_once),
+		T(only_the_active_writes),
+		T(epoch_of_another_is_refused),
+		T(sync_put_waits_for_the_peer),
+		T(lazy_puts_are_batched),
+		T(large_records_travel_in_fragments),
+		T(commit_times_out_and_lag_is_made_good),
+		T(unacked_lazy_puts_lag_too),
+		T(a_lost_peer_frees_the_waiting),
+		T(a_full_group_costs_bounded_memory),
+		T(a_stuck_peer_costs_bounded_memory),
+		T(commands_are_bounded_and_in_order),
+		T(join_during_heavy_puts),
+		T(an_equal_store_needs_no_chunks),
+		T(puts_during_a_split_are_made_good),
+		T(a_wrong_digest_starts_again),
+		T(a_mismatch_sweeps_nothing),
+		T(a_missing_frame_is_noticed),
+		T(a_frame_the_group_refuses_breaks_the_stream),
+		T(frames_of_an_older_epoch_change_nothing),
+		T(late_frames_in_the_middle_of_a_stream),
+		T(go_of_an_older_epoch_is_dropped),
+		T(an_aborted_claim_can_join),
+		T(tombstones_outlive_the_peers_absence_and_go),
+		T(a_handover_keeps_the_last_words),
+		T(a_donor_that_changed_its_mind),
+		cmocka_unit_test(losing_either_member_at_every_step),
+		T(hostile_bytes_are_counted),
+		T(versions_are_negotiated),
+		T(deadlines_are_met_by_sleeping),
+		T(status_travels),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
