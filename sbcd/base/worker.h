@@ -13,7 +13,9 @@
  *    "fds":[{"kind":"anyport","family":4,"shard":0,"address":"10.10.0.10",
  *            "port-first":20000,"port-last":39999}, …
  *           {"kind":"raw","family":4,"address":"10.10.0.10"}]}
- *   element i of "fds" describes fd i. Any-port sockets deliver
+ *   element i of "fds" describes fd i; an any-port socket that serves several
+ *   addresses or pools says "ranges":[{"address","port-first","port-last"},…]
+ *   instead of its own three. Any-port sockets deliver
  *   IP_ORIGDSTADDR / IPV6_ORIGDSTADDR; raw sockets take whole IP packets.
  *  forwarding over the HA links (planned switchover):
  *   {"purpose":"forward","key":"<64 hex>",

@@ -557,6 +557,54 @@ static void test_reports_of_dead_calls(void **state)
 	close(phone);
 }
 
+/* Words that make no sense end the worker, so that they are noticed. */
+static void test_refuses_nonsense(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"[]",
+		"{\"purpose\":\"coffee\",\"fds\":[{}]}",
+		"{\"purpose\":\"media\",\"fds\":[{}]}",
+		"{\"purpose\":\"media\",\"network-interface\":\"x\","
+		"\"shards\":2,\"fds\":[]}",
+		"{\"purpose\":\"media\",\"network-interface\":\"x\","
+		"\"shards\":2,\"fds\":[{\"kind\":\"anyport\",\"shard\":2}]}",
+		"{\"purpose\":\"media\",\"network-interface\":\"x\","
+		"\"shards\":2,\"fds\":[{\"kind\":\"raw\"}]}",
+		"{\"purpose\":\"forward\",\"key\":\"00\",\"fds\":[{}]}",
+	};
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct link_message m = {.type = LINK_FDS,
+					 .value = bad[i],
+					 .size = strlen(bad[i]),
+					 .fds_len = 1};
+		int status;
+
+		worker_start(a);
+		m.fds[0] = a->counters_fd;
+		say(a, &m);
+		assert_int_equal(waitpid(a->pid, &status, 0), a->pid);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 1);
+		a->pid = 0;
+		worker_kill(a);
+	}
+}
+
+static void test_ends_with_its_keeper(void **state)
+{
+	int status;
+
+	start_active();
+	link_destroy(a->link);
+	a->link = NULL;
+	assert_int_equal(waitpid(a->pid, &status, 0), a->pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	a->pid = 0;
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -576,6 +624,8 @@ int main(void)
 		T(test_bad_input),
 		T(test_quiesce_reports_all),
 		T(test_reports_of_dead_calls),
+		T(test_refuses_nonsense),
+		T(test_ends_with_its_keeper),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

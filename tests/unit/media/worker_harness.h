@@ -563,12 +563,21 @@ static UNUSED void send_media_fds(struct node *n, unsigned which)
 		for (unsigned s = 0; s < SHARDS; s++) {
 			m.fds[m.fds_len++] = netif_anyport_fd(
 				n->anyports[which], s, ip.family);
+			/* Both ways to say which ports: all that is configured
+			 * (cloud), or this one range. */
 			json_array_append_new(
 				list,
-				json_pack("{s:s,s:i,s:s,s:i,s:i}", "kind",
-					  "anyport", "shard", (int)s, "address",
-					  vips[i].ip, "port-first", PORT_FIRST,
-					  "port-last", PORT_LAST));
+				which ? json_pack("{s:s,s:i,s:[{s:s,s:i,s:i}]}",
+						  "kind", "anyport", "shard",
+						  (int)s, "ranges", "address",
+						  vips[i].ip, "port-first",
+						  PORT_FIRST, "port-last",
+						  PORT_LAST)
+				      : json_pack("{s:s,s:i,s:s,s:i,s:i}",
+						  "kind", "anyport", "shard",
+						  (int)s, "address", vips[i].ip,
+						  "port-first", PORT_FIRST,
+						  "port-last", PORT_LAST));
 		}
 		m.fds[m.fds_len++] = n->raws[i];
 		json_array_append_new(list,
