@@ -56,9 +56,25 @@ def need_daemon():
         f"no sbcd in {lab.build_dir()}/bin: run make (or set SBC_BUILD)"
 
 
+# One lab at a time: a test that wants one of its own ends the shared one.
+SHARED = []
+
+
+def close_shared():
+    while SHARED:
+        SHARED.pop().close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_ends_with_its_module():
+    yield
+    close_shared()
+
+
 @pytest.fixture
 def bare(tmp_path_factory):
     """A fresh lab with corosync but without sbcd."""
+    close_shared()
     w = make_world(tmp_path_factory, "bare", daemon=False)
     yield w
     w.close()
@@ -68,18 +84,19 @@ def bare(tmp_path_factory):
 def world(tmp_path_factory):
     """A fresh pair of nodes, one ACTIVE and one STANDBY in sync."""
     need_daemon()
+    close_shared()
     w = make_world(tmp_path_factory, "world")
     yield w
     w.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def shared_world(tmp_path_factory):
     """A pair of nodes for tests that leave it as they found it."""
     need_daemon()
-    w = make_world(tmp_path_factory, "shared")
-    yield w
-    w.close()
+    if not SHARED:
+        SHARED.append(make_world(tmp_path_factory, "shared"))
+    yield SHARED[0]
 
 
 @pytest.hookimpl(hookwrapper=True)
