@@ -14,8 +14,6 @@
 
 enum {
 	VERIFY_TURNS = 20, /* of 100 ms */
-	REAP_TURNS = 100,
-	TOMBSTONE_MS = 60000,
 	PATH_ALIVE_MS = 1000,
 	COMMIT_ALARM_MS = 10000,
 	CPG_QUEUE_FRAMES = 4096, /* as in keeper.c */
@@ -179,7 +177,5 @@ void house_turn(struct keeper *k)
 	keeper_write_epoch(k);
 	if (k->house_turns % VERIFY_TURNS == 0)
 		verify(k);
-	if (k->house_turns % REAP_TURNS == 0)
-		ha_store_reap(ha_engine_store(k->engine), now_ms, TOMBSTONE_MS);
 	notify(k);
 }
