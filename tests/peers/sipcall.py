@@ -7,8 +7,8 @@ import secrets
 import time
 from dataclasses import dataclass, field
 
-from sipmsg import (MIRROR, Msg, host_port, sdp_build, sdp_media, uri_of,
-                    user_of)
+from sipmsg import (MIRROR, BadMessage, Msg, host_port, sdp_build, sdp_media,
+                    uri_of, user_of)
 
 T1, T2, TIMEOUT = 0.5, 4.0, 32.0
 stream_ids = itertools.count(1)
@@ -356,19 +356,23 @@ class Call:
         """Do what the user agent's Answer says."""
         how = self.ua.answer
         await self._reply(response(self.invite, 100))
+        try:
+            if self.invite.body:
+                sdp_media(self.invite.sdp)
+        except BadMessage:
+            return await self._reject(488)
         await self.ua._notify()
         if how.ring:
             await asyncio.sleep(how.ring_after)
             await self._ring(how.ring, how.ring_sdp)
         if not how.code:
-            return
+            return None
         await asyncio.sleep(how.after)
         if self.state not in ("incoming", "early"):
-            return
+            return None
         if how.code < 300:
-            await self._accept(how.sdp)
-        else:
-            await self._reject(how.code, how.headers)
+            return await self._accept(how.sdp)
+        return await self._reject(how.code, how.headers)
 
     def _in_response(self, status):
         resp = response(self.invite, status, self.local_tag)

@@ -218,9 +218,11 @@ def sdp_build(host, port, version=1, direction="sendrecv", extra=(),
 def sdp_media(text):
     """(address, port, direction) of the first audio stream."""
     session, *media = re.split(r"^m=", text, flags=re.M)
-    audio = next(m for m in media if m.startswith("audio"))
-    where = (re.search(r"^c=IN IP[46] (\S+)", audio, re.M) or
-             re.search(r"^c=IN IP[46] (\S+)", session, re.M))
+    audio = next((m for m in media if m.startswith("audio")), None)
+    where = audio and (re.search(r"^c=IN IP[46] (\S+)", audio, re.M) or
+                       re.search(r"^c=IN IP[46] (\S+)", session, re.M))
+    if not where:
+        raise BadMessage("no audio in the SDP")
     ways = r"^a=(sendrecv|sendonly|recvonly|inactive)\s*$"
     way = re.search(ways, audio, re.M) or re.search(ways, session, re.M)
     return (where[1], int(audio.split()[1]),
