@@ -15,7 +15,7 @@ static void refuse(struct media_control *c, const struct ha_key *key,
 	char text[64];
 
 	counters_add(c->counters, COUNTER_media_record_rejected, 1);
-	log_rated(LOG_WARNING, "record refused: record=%s reason=%s",
+	log_rated(LOG_WARNING, "event=record-refused record=%s reason=%s",
 		  record_key_format(key, text, sizeof(text)), why);
 }
 
@@ -258,7 +258,7 @@ void media_apply_replay_end(void *ctx)
 	c->replayed = true;
 	if (c->active)
 		media_apply_sweep(c);
-	log_info("replay done: streams=%llu orphans=%llu",
+	log_info("event=replay-done streams=%llu orphans=%llu",
 		 (unsigned long long)media_registry_streams(c->registry),
 		 (unsigned long long)media_registry_orphans(c->registry));
 }

@@ -46,7 +46,7 @@ static int take_config(void *ctx, const char *text, const char *node_text)
 
 	if (config_node_parse(&node, node_text, "node.conf", &errors) ||
 	    config_parse(&config, text, "sbcd.conf", &errors)) {
-		log_err("configuration refused: %s", errors.text);
+		log_err("event=config-refused error=\"%s\"", errors.text);
 		c->failed = true;
 		return -EINVAL;
 	}
@@ -157,7 +157,7 @@ static void drain_notify(struct media_control *c)
 	uint64_t count;
 
 	if (read(c->notify_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		log_rated(LOG_ERR, "eventfd: errno=%d", errno);
+		log_rated(LOG_ERR, "event=eventfd-failed errno=%d", errno);
 }
 
 static void turn(struct media_control *c, int timeout_ms)
@@ -234,7 +234,7 @@ int media_worker_main(void)
 	int err = control_init(&control);
 
 	if (err) {
-		log_err("media worker cannot start: error=%d", -err);
+		log_err("event=start-failed error=%d", -err);
 		return 1;
 	}
 	loop(&control);

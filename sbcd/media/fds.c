@@ -43,7 +43,7 @@ static void stamp_arrivals(int fd)
 	const int on = 1;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)))
-		log_warn("no time stamps on a media socket: errno=%d", errno);
+		log_warn("event=socket-without-time-stamps errno=%d", errno);
 }
 
 /* ---- media sockets
@@ -93,7 +93,7 @@ static int add_range(struct media_nif *nif, const json_t *o, unsigned shards,
 		if (addr_equal_ip(&raws->ip[i], &ip))
 			out = raws->out[i];
 	if (!out)
-		log_err("no raw socket to send from: interface=%s address=%s",
+		log_err("event=no-raw-socket interface=%s address=%s",
 			nif->name, text_of(o, "address"));
 	return media_nif_add(nif, &ip, (uint16_t)first, (uint16_t)last, shards,
 			     out);
@@ -209,8 +209,9 @@ static int take_media(struct fds_message *m)
 			    "anyport"))
 			err = take_anyport(m, i, nif, shards, &raws);
 	if (!err)
-		log_info("media sockets: interface=%s shards=%u addresses=%u",
-			 name, shards, nif->endpoints_len);
+		log_info(
+			"event=media-sockets interface=%s shards=%u addresses=%u",
+			name, shards, nif->endpoints_len);
 	return err;
 }
 
@@ -316,7 +317,7 @@ int media_fds_take(void *ctx, const char *what, const int *fds, size_t len)
 
 	m.control->failed = err != 0;
 	if (err)
-		log_err("sockets refused: purpose=%s interface=%s error=%d",
+		log_err("event=sockets-refused purpose=%s interface=%s error=%d",
 			text_of(m.root, "purpose"),
 			text_of(m.root, "network-interface"), -err);
 	for (size_t i = 0; i < len; i++)

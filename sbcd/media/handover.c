@@ -44,7 +44,8 @@ void media_handover_watch(struct media_control *c)
 		if (epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, c->forward.fds[i],
 			      &e) &&
 		    errno != EEXIST)
-			log_err("cannot watch forward socket: errno=%d", errno);
+			log_err("event=forward-socket-unwatched errno=%d",
+				errno);
 	}
 }
 
@@ -54,7 +55,7 @@ void media_handover_activate(void *ctx, uint64_t epoch)
 
 	if (!c->active || epoch != c->epoch || c->forwarding)
 		log_notice(
-			"relaying: epoch=%llu streams=%llu%s",
+			"event=relaying epoch=%llu streams=%llu%s",
 			(unsigned long long)epoch,
 			(unsigned long long)media_registry_streams(c->registry),
 			c->forwarding ? " forwarding=ended" : "");
@@ -65,7 +66,7 @@ void media_handover_activate(void *ctx, uint64_t epoch)
 	c->active = true;
 	c->forwarding = false;
 	if (media_control_post_all(c, MEDIA_CMD_ACTIVATE))
-		log_err("cannot activate: out of memory");
+		log_err("event=activate-failed error=memory");
 	media_handover_watch(c);
 	if (c->replayed)
 		media_apply_sweep(c);
@@ -76,7 +77,7 @@ void media_handover_quiesce(void *ctx)
 	struct media_control *c = ctx;
 
 	if (media_control_post_all(c, MEDIA_CMD_QUIESCE))
-		log_err("cannot quiesce: out of memory");
+		log_err("event=quiesce-failed error=memory");
 }
 
 /* ---- forwarding out
@@ -114,12 +115,13 @@ void media_handover_forward(void *ctx)
 	int err = 0;
 
 	if (!c->forward.len)
-		log_warn("cannot forward: no HA link was given");
+		log_warn("event=forward-failed error=\"no HA link\"");
 	c->boot++; /* new senders count from one again */
 	for (unsigned i = 0; c->forward.len && i < c->threads_len; i++) {
 		err = forward_thread(c, i);
 		if (err)
-			log_err("cannot forward: thread=%u error=%d", i, -err);
+			log_err("event=forward-failed thread=%u error=%d", i,
+				-err);
 	}
 	c->forwarding = c->forward.len > 0;
 	if (!c->waiting[MEDIA_CMD_FORWARD])
@@ -137,9 +139,9 @@ void media_handover_done(struct media_control *c, enum media_cmd_type type)
 	else if (type == MEDIA_CMD_FORWARD)
 		err = worker_link_forwarding(c->link);
 	if (err)
-		log_err("cannot answer the keeper: error=%d", -err);
+		log_err("event=answer-unsent error=%d", -err);
 	else if (type == MEDIA_CMD_FORWARD)
-		log_notice("forwarding to the peer: links=%u", c->forward.len);
+		log_notice("event=forwarding links=%u", c->forward.len);
 }
 
 /* ---- forwarded in
@@ -220,7 +222,8 @@ static bool read_one(struct media_control *c, int fd)
 		hand_over(c, &d);
 	} else if (err != -EALREADY) {
 		counters_add(c->counters, COUNTER_media_forward_bad, 1);
-		log_rated(LOG_WARNING, "forwarded packet refused: reason=%s",
+		log_rated(LOG_WARNING,
+			  "event=forwarded-packet-refused reason=%s",
 			  err == -EACCES   ? "key"
 			  : err == -ETIME  ? "late"
 			  : err == -ESTALE ? "epoch"

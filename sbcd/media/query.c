@@ -32,7 +32,8 @@ static void reply(struct media_control *c, uint64_t token, json_t *answer)
 
 	if (worker_link_reply(c->link, token,
 			      text ? text : "{\"error\":\"out of memory\"}"))
-		log_rated(LOG_WARNING, "cannot answer a query: link is full");
+		log_rated(LOG_WARNING,
+			  "event=reply-unsent error=\"link is full\"");
 	free(text);
 	json_decref(answer);
 }

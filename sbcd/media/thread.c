@@ -262,7 +262,7 @@ static void socket_watch(struct media_thread *t, struct media_socket *s)
 
 	s->fresh = true;
 	if (epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, s->fd, &e) && errno != EEXIST)
-		log_err("cannot watch media socket: errno=%d", errno);
+		log_err("event=media-socket-unwatched errno=%d", errno);
 }
 
 static void socket_add(struct media_thread *t, const struct media_cmd *c)
@@ -271,7 +271,7 @@ static void socket_add(struct media_thread *t, const struct media_cmd *c)
 
 	if (t->sockets_len == SOCKETS_MAX) {
 		close(c->fd);
-		log_err("too many media sockets: thread=%u", t->index);
+		log_err("event=too-many-media-sockets thread=%u", t->index);
 		return;
 	}
 	t->sockets_len++;
@@ -289,11 +289,12 @@ static void socket_read(struct media_thread *t, struct media_socket *s)
 	uint64_t stale_before_ms = 0, now_ns = clock_mono_ns();
 
 	if (n < 0) {
-		log_rated(LOG_WARNING, "media socket: interface=%s error=%d",
+		log_rated(LOG_WARNING,
+			  "event=media-socket-error interface=%s error=%d",
 			  s->nif->name, -n);
 		if (++s->errors == SOCKET_ERRORS_MAX) {
 			epoll_ctl(t->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
-			log_err("media socket given up: interface=%s",
+			log_err("event=media-socket-given-up interface=%s",
 				s->nif->name);
 		}
 		return;
@@ -426,7 +427,7 @@ static void commands(struct media_thread *t)
 	uint64_t count;
 
 	if (read(t->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		log_rated(LOG_ERR, "eventfd: errno=%d", errno);
+		log_rated(LOG_ERR, "event=eventfd-failed errno=%d", errno);
 	pthread_mutex_lock(&t->mutex);
 	c = list_take(&t->queue);
 	t->queue_len = 0;
@@ -621,7 +622,7 @@ void media_thread_post(struct media_thread *t, struct media_cmd *cmd)
 	pthread_mutex_lock(&t->mutex);
 	while (t->queue_len >= QUEUE_MAX) {
 		if (pthread_cond_timedwait(&t->taken, &t->mutex, &until)) {
-			log_err("relay thread is stuck: thread=%u", t->index);
+			log_err("event=relay-thread-stuck thread=%u", t->index);
 			abort();
 		}
 	}

@@ -1,4 +1,6 @@
-/* What the media tests share: records, packets and an injected clock. */
+/*
+ * What the media tests share: records, packets and an injected clock.
+ */
 #ifndef MEDIA_TEST_H
 #define MEDIA_TEST_H
 
