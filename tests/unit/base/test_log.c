@@ -124,12 +124,23 @@ static void a_full_pipe_does_not_block(void **state)
 /* The other holders of the pipe keep their blocking mode. */
 static void shared_description_is_not_touched(void **state)
 {
-	int flags;
+	int flags, own_flags;
 
 	to_pipe();
 	flags = fcntl(other_end, F_GETFL);
+	own_flags = fcntl(STDERR_FILENO, F_GETFL);
 	restore();
 	assert_int_equal(flags & O_NONBLOCK, 0);
+	assert_int_equal(own_flags & O_NONBLOCK, O_NONBLOCK);
+}
+
+/* Where a description of our own could not be had. */
+static void a_blocking_pipe_does_not_block(void **state)
+{
+	to_pipe();
+	dup2(other_end, STDERR_FILENO);
+	stuck();
+	restore();
 }
 
 static void a_full_socket_does_not_block(void **state)
@@ -195,6 +206,7 @@ int main(void)
 		cmocka_unit_test(lines_have_their_form),
 		cmocka_unit_test(a_line_is_one_line),
 		cmocka_unit_test(a_full_pipe_does_not_block),
+		cmocka_unit_test(a_blocking_pipe_does_not_block),
 		cmocka_unit_test(shared_description_is_not_touched),
 		cmocka_unit_test(a_full_socket_does_not_block),
 		cmocka_unit_test(a_dead_reader_does_not_kill),

@@ -194,7 +194,6 @@ static void remove_both(void *ctx, uint32_t events)
 	loop_fd_remove(watches[0]);
 	loop_fd_remove(watches[1]);
 	loop_fd_remove(watches[1]);
-	loop_stop(loop, 0);
 }
 
 static void open_pipes(loop_fd_fn *fn)
@@ -251,9 +250,6 @@ static void removal_inside_a_callback(void **state)
 	open_pipes(remove_both);
 	assert_int_equal(write(pipes[0][1], "a", 1), 1);
 	assert_int_equal(write(pipes[1][1], "b", 1), 1);
-	assert_int_equal(loop_run(loop), 0);
-	assert_int_equal(fired, 1);
-	/* Nothing is left that would turn the loop. */
 	self = timer(stop, NULL);
 	loop_timer_arm(self, 10);
 	assert_int_equal(loop_run(loop), 7);

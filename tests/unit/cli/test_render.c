@@ -74,6 +74,11 @@ static void a_single_list_has_no_title(void **state)
 	       "core  yes    10.10.0.10/24, fd00:10::10/64\n");
 }
 
+static void what_follows_a_list_is_printed(void **state)
+{
+	expect("{\"list\":[{\"a\":1}],\"more\":2}", "more  2\n\nlist:\nA\n1\n");
+}
+
 /* What a newer daemon adds to one element only. */
 static void unknown_members_do_no_harm(void **state)
 {
@@ -161,6 +166,7 @@ int main(void)
 		cmocka_unit_test(objects_are_flattened),
 		cmocka_unit_test(lists_of_objects_are_tables),
 		cmocka_unit_test(a_single_list_has_no_title),
+		cmocka_unit_test(what_follows_a_list_is_printed),
 		cmocka_unit_test(unknown_members_do_no_harm),
 		cmocka_unit_test(empty_things_are_printed),
 		cmocka_unit_test(lists_within_objects_have_a_path),

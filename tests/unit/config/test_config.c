@@ -200,6 +200,21 @@ static void a_bad_file_leaves_nothing_behind(void **state)
 	}
 }
 
+/* What a later version has is not offered. */
+static void choices_are_those_of_this_version(void **state)
+{
+	struct config *c;
+
+	assert_int_equal(config_parse(&c,
+				      "network-interface a {\n"
+				      "vmac-mode = vrrp }",
+				      "f", &errors),
+			 -EINVAL);
+	assert_string_equal(errors.text,
+			    "f:2: 'vrrp' is no vmac-mode; choose one of auto, "
+			    "set-mac, ip-only\n");
+}
+
 static void several_errors_at_once(void **state)
 {
 	struct config *c;
@@ -407,6 +422,7 @@ int main(void)
 		cmocka_unit_test(timing_profiles),
 		cmocka_unit_test(every_bad_file_is_named),
 		cmocka_unit_test(a_bad_file_leaves_nothing_behind),
+		cmocka_unit_test(choices_are_those_of_this_version),
 		cmocka_unit_test(several_errors_at_once),
 		cmocka_unit_test(many_errors_stay_bounded),
 		cmocka_unit_test(most_specific_route_wins),

@@ -374,6 +374,14 @@ static void full_socket_queues_and_coalesces(void **state)
 	put.value = "dddd";
 	assert_int_equal(link_send(keeper, &put), 0);
 	assert_int_equal(link_queued_bytes(keeper) - empty, 52 + 96);
+	put.flags = 0;
+	assert_int_equal(link_send(keeper, &put), 0);
+	assert_int_equal(link_send(keeper, &put), 0);
+	put.token = 0;
+	put.flags = LINK_F_SYNC;
+	assert_int_equal(link_send(keeper, &put), 0);
+	assert_int_equal(link_send(keeper, &put), 0);
+	assert_int_equal(link_queued_bytes(keeper) - empty, 52 + 6 * 48);
 
 	assert_int_equal(link_create(&other, bare), 0);
 	bare = -1;
@@ -399,7 +407,7 @@ static void full_socket_queues_and_coalesces(void **state)
 	}
 	assert_int_equal(others, 1);
 	assert_int_equal(last_seq, 500999);
-	assert_int_equal(puts, 2);
+	assert_int_equal(puts, 6);
 	assert_int_equal(link_queued_bytes(keeper), 0);
 	link_destroy(other);
 }
