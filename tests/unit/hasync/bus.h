@@ -38,6 +38,7 @@ struct node {
 	bool manual; /* the test moves the roles itself */
 	uint64_t boot;
 	enum token_state tokens[TOKENS_MAX];
+	uint64_t token_id[TOKENS_MAX], token_generation[TOKENS_MAX];
 	struct ha_status peer;
 	bool peer_known;
 	unsigned applied, applied_deleted, drops, commands;
@@ -122,6 +123,14 @@ static inline void bus_committed(void *ctx, uint64_t token, bool late)
 	assert_true(token < TOKENS_MAX);
 	assert_int_equal(n->tokens[token], TOKEN_OPEN);
 	n->tokens[token] = late ? TOKEN_LATE : TOKEN_DONE;
+	if (!late && n->e->donor.state == DONOR_SYNCED && bus_peer(n)->e) {
+		struct ha_key key = {.id = n->token_id[token], .kind = 1};
+		struct ha_item item;
+
+		assert_true(ha_store_get(bus_peer(n)->e->store, &key, &item));
+		assert_true(item.version.generation >=
+			    n->token_generation[token]);
+	}
 }
 
 static inline void bus_set_role(struct node *n, enum ha_role role)
@@ -339,6 +348,15 @@ static inline void bus_pair(struct bus *b)
 	assert_int_equal(b->node[2].e->role, HA_ROLE_STANDBY);
 }
 
+static inline void bus_token(struct node *n, uint64_t id, uint64_t token)
+{
+	if (!token)
+		return;
+	n->tokens[token] = TOKEN_OPEN;
+	n->token_id[token] = id;
+	n->token_generation[token] = n->e->generation + 1;
+}
+
 static inline int bus_put(struct node *n, uint64_t id, size_t size,
 			  unsigned fill, uint64_t token)
 {
@@ -347,8 +365,7 @@ static inline int bus_put(struct node *n, uint64_t id, size_t size,
 	int rc;
 
 	memset(value, (int)fill, size);
-	if (token)
-		n->tokens[token] = TOKEN_OPEN;
+	bus_token(n, id, token);
 	rc = ha_engine_put(n->e, &key, value, size, token ? HA_PUT_SYNC : 0,
 			   token);
 	free(value);
@@ -359,8 +376,7 @@ static inline int bus_delete(struct node *n, uint64_t id, uint64_t token)
 {
 	struct ha_key key = {.id = id, .kind = 1};
 
-	if (token)
-		n->tokens[token] = TOKEN_OPEN;
+	bus_token(n, id, token);
 	return ha_engine_delete(n->e, &key, token ? HA_PUT_SYNC : 0, token);
 }
 
