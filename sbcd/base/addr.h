@@ -17,7 +17,7 @@ enum { ADDR_TEXT_SIZE = 64 };
 
 struct addr {
 	uint8_t family; /* ADDR_NONE, ADDR_V4, ADDR_V6 */
-	uint16_t port;	/* host byte order */
+	uint16_t port; /* host byte order */
 	uint8_t ip[16]; /* v4 in the first four bytes, the rest zero */
 };
 

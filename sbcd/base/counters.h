@@ -36,7 +36,8 @@
 	X(media_rx_too_long, "packets longer than the MTU")                    \
 	X(media_tx_errors, "packets the kernel did not take")                  \
 	X(media_tx_no_destination, "packets dropped: remote not known yet")    \
-	X(media_forwarded_out, "packets forwarded to the peer in a switchover")\
+	X(media_forwarded_out,                                                 \
+	  "packets forwarded to the peer in a switchover")                     \
 	X(media_forwarded_in, "forwarded packets taken from the peer")         \
 	X(media_forward_bad, "forwarded packets refused: key or format")       \
 	X(media_guard_expired, "streams reported silent")                      \
@@ -72,8 +73,8 @@ enum { COUNTERS_BUSY_SIZE = 64 };
 enum counters_busy { BUSY_NOTHING = 0, BUSY_RECORD = 1, BUSY_INPUT = 2 };
 void counters_set_busy(struct counters *c, enum counters_busy kind,
 		       const void *what, size_t size);
-enum counters_busy counters_get_busy(const struct counters *c,
-				     void *what, size_t *size);
+enum counters_busy counters_get_busy(const struct counters *c, void *what,
+				     size_t *size);
 
 const char *counters_name(enum counter_id id);
 const char *counters_help(enum counter_id id);

@@ -15,17 +15,18 @@
 #include <syslog.h>
 
 /* Before the first thread. Names are copied; SIGPIPE is ignored from here on
- * unless it has a handler. `level` is the least urgent priority that is printed. */
+ * unless it has a handler. `level` is the least urgent priority that is
+ * printed. */
 void log_init(const char *node, const char *proc, int level);
 
 void log_msg(int priority, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-#define log_err(...) log_msg(LOG_ERR, __VA_ARGS__)
-#define log_warn(...) log_msg(LOG_WARNING, __VA_ARGS__)
+#define log_err(...)	log_msg(LOG_ERR, __VA_ARGS__)
+#define log_warn(...)	log_msg(LOG_WARNING, __VA_ARGS__)
 #define log_notice(...) log_msg(LOG_NOTICE, __VA_ARGS__)
-#define log_info(...) log_msg(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) log_msg(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...)	log_msg(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)	log_msg(LOG_DEBUG, __VA_ARGS__)
 
 /*
  * Token bucket of one place in the code: `burst` lines, refilled at one a

@@ -20,24 +20,24 @@
 #include "sbcd/base/addr.h"
 
 enum record_kind {
-	REC_CALL = 1,	/* id = call, sub = 0;      writer SIP worker */
+	REC_CALL = 1, /* id = call, sub = 0;      writer SIP worker */
 	REC_DIALOG = 2, /* id = call, sub = leg;    writer SIP worker */
-	REC_TXN = 3,	/* id = call, sub = number; writer SIP worker */
-	REC_MEDIA = 4,	/* id = call, sub = stream; writer SIP worker */
+	REC_TXN = 3, /* id = call, sub = number; writer SIP worker */
+	REC_MEDIA = 4, /* id = call, sub = stream; writer SIP worker */
 	REC_MSTATE = 5, /* id = call, sub = stream; writer media worker */
-	REC_CONN = 6,	/* id = hash of the 5-tuple; writer SIP worker */
+	REC_CONN = 6, /* id = hash of the 5-tuple; writer SIP worker */
 	REC_CONFIG = 7, /* id = 0;                  writer keeper */
 	REC_KIND_MAX
 };
 
 enum {
 	REC_NAME_SIZE = 64,
-	REC_TOKEN_SIZE = 128,	/* tags, branches */
+	REC_TOKEN_SIZE = 128, /* tags, branches */
 	REC_CALLID_SIZE = 256,
 	REC_URI_SIZE = 512,
-	REC_ROUTE_SIZE = 4096,	/* whole route set, comma separated */
+	REC_ROUTE_SIZE = 4096, /* whole route set, comma separated */
 	REC_SDP_SIZE = 16384,
-	REC_RAW_SIZE = 65536,	/* one SIP message */
+	REC_RAW_SIZE = 65536, /* one SIP message */
 	REC_CONFIG_SIZE = 131072,
 	REC_LEGS_MAX = 8,
 	REC_STREAMS_MAX = 8,
@@ -60,11 +60,11 @@ struct rec_bytes_config {
 };
 
 enum rec_call_state {
-	CALL_TRYING = 1,    /* INVITE accepted, nothing from the far side */
-	CALL_RINGING = 2,   /* a 101-199 with a To tag went to the caller */
-	CALL_ANSWERED = 3,  /* 200 seen, ACK outstanding */
+	CALL_TRYING = 1, /* INVITE accepted, nothing from the far side */
+	CALL_RINGING = 2, /* a 101-199 with a To tag went to the caller */
+	CALL_ANSWERED = 3, /* 200 seen, ACK outstanding */
 	CALL_ESTABLISHED = 4,
-	CALL_ENDING = 5,    /* BYE/CANCEL/reject under way */
+	CALL_ENDING = 5, /* BYE/CANCEL/reject under way */
 };
 
 enum rec_leg_role { LEG_CALLER = 1, LEG_CALLEE = 2 };
@@ -80,8 +80,8 @@ struct rec_call {
 	uint8_t state; /* enum rec_call_state */
 	uint64_t created_ms, ringing_ms, answered_ms, ending_ms;
 	uint64_t max_duration_deadline_ms; /* 0 = none */
-	uint16_t next_txn;		   /* next free sub for REC_TXN */
-	uint16_t end_cause;		   /* SIP status or Q.850, 0 = none */
+	uint16_t next_txn; /* next free sub for REC_TXN */
+	uint16_t end_cause; /* SIP status or Q.850, 0 = none */
 	uint8_t ended_by_leg;
 	char from_uri[REC_URI_SIZE], to_uri[REC_URI_SIZE]; /* as received */
 	char end_text[REC_TOKEN_SIZE];
@@ -99,47 +99,47 @@ enum rec_dialog_state {
 
 /* One SIP dialog of ours (RFC 3261 section 12), from our point of view. */
 struct rec_dialog {
-	uint8_t state;	   /* enum rec_dialog_state */
+	uint8_t state; /* enum rec_dialog_state */
 	uint8_t transport; /* enum rec_transport */
 	char sip_interface[REC_NAME_SIZE];
 	char call_id[REC_CALLID_SIZE];
 	char local_uri[REC_URI_SIZE], remote_uri[REC_URI_SIZE]; /* no tag */
 	char local_tag[REC_TOKEN_SIZE], remote_tag[REC_TOKEN_SIZE];
 	uint32_t local_cseq, remote_cseq; /* highest used; 0 = none */
-	uint32_t invite_cseq;		  /* of the last INVITE we sent */
+	uint32_t invite_cseq; /* of the last INVITE we sent */
 	char remote_target[REC_URI_SIZE]; /* URI of the peer's Contact */
-	char route[REC_ROUTE_SIZE];	  /* route set in sending order */
+	char route[REC_ROUTE_SIZE]; /* route set in sending order */
 	struct addr peer; /* where the last message came from / went to */
 	uint64_t sdp_version; /* of our o= line on this leg */
 	uint64_t sdp_session;
-	struct rec_bytes_sdp local_sdp;	 /* what we last sent */
+	struct rec_bytes_sdp local_sdp; /* what we last sent */
 	struct rec_bytes_sdp remote_sdp; /* what the peer last sent */
 	uint64_t session_expires_ms; /* RFC 4028 deadline, 0 = none */
-	uint8_t session_refresher;   /* 0 none, 1 us, 2 the peer */
+	uint8_t session_refresher; /* 0 none, 1 us, 2 the peer */
 	bool ack_has_sdp; /* the ACK of our last INVITE carried local_sdp */
 };
 
 enum rec_txn_side { TXN_SERVER = 1, TXN_CLIENT = 2 };
 enum rec_txn_state {
 	TXN_PROCEEDING = 1, /* no final response yet */
-	TXN_ANSWERED = 2,   /* 2xx to an INVITE: waiting for the ACK */
-	TXN_CANCELLED = 3,  /* CANCEL seen/sent, final response outstanding */
+	TXN_ANSWERED = 2, /* 2xx to an INVITE: waiting for the ACK */
+	TXN_CANCELLED = 3, /* CANCEL seen/sent, final response outstanding */
 };
 
 /* A transaction that must survive: INVITE both sides, BYE, re-INVITE … */
 struct rec_txn {
-	uint8_t side;	   /* enum rec_txn_side */
-	uint8_t state;	   /* enum rec_txn_state */
+	uint8_t side; /* enum rec_txn_side */
+	uint8_t state; /* enum rec_txn_state */
 	uint8_t transport; /* enum rec_transport */
-	uint16_t leg;	   /* dialog it runs on */
-	uint16_t pair;	   /* sub of the transaction it is forwarded as/from */
+	uint16_t leg; /* dialog it runs on */
+	uint16_t pair; /* sub of the transaction it is forwarded as/from */
 	bool pair_valid;
 	char method[16];
 	uint32_t cseq;
 	char branch[REC_TOKEN_SIZE];
 	char sip_interface[REC_NAME_SIZE];
 	struct addr peer;
-	uint16_t last_status;	      /* last response sent or received */
+	uint16_t last_status; /* last response sent or received */
 	uint64_t retransmit_until_ms; /* of a stored 2xx, 0 = none */
 	struct rec_bytes_raw request; /* as sent, or as received */
 	struct rec_bytes_raw response; /* a 2xx awaiting its ACK, ours */
@@ -156,10 +156,10 @@ enum rec_flow_direction {
 struct rec_flow {
 	uint16_t leg;
 	char network_interface[REC_NAME_SIZE];
-	struct addr local;	/* RTP; RTCP is port + 1 unless mux */
-	struct addr remote;	/* signalled RTP address; family 0 = unknown */
+	struct addr local; /* RTP; RTCP is port + 1 unless mux */
+	struct addr remote; /* signalled RTP address; family 0 = unknown */
 	struct addr remote_rtcp; /* signalled or remote port + 1 */
-	uint8_t direction;	/* enum rec_flow_direction */
+	uint8_t direction; /* enum rec_flow_direction */
 	bool rtcp_mux;
 	bool latch; /* symmetric latching allowed on this side */
 };
@@ -167,7 +167,7 @@ struct rec_flow {
 /* A relayed stream between flows; what flow i receives goes to the others. */
 struct rec_media {
 	uint8_t media; /* 'a' audio, 'v' video, 'i' image, 'o' other */
-	uint32_t guard_initial_ms;    /* silence before the first packet */
+	uint32_t guard_initial_ms; /* silence before the first packet */
 	uint32_t guard_subsequent_ms; /* silence later; 0 = never reported */
 	uint64_t started_ms;
 	uint16_t flows_len;

@@ -31,22 +31,22 @@
 
 enum link_type {
 	/* keeper -> worker */
-	LINK_CONFIG = 1,     /* fd: memfd with the text; value: node conf text */
-	LINK_FDS = 2,	     /* fds + JSON text that says what they are */
-	LINK_RECORD = 3,     /* token = seq, LINK_F_DELETED */
+	LINK_CONFIG = 1, /* fd: memfd with the text; value: node conf text */
+	LINK_FDS = 2, /* fds + JSON text that says what they are */
+	LINK_RECORD = 3, /* token = seq, LINK_F_DELETED */
 	LINK_REPLAY_END = 4, /* token = seq */
-	LINK_ACTIVATE = 5,   /* token = epoch */
-	LINK_COMMITTED = 6,  /* token, LINK_F_TIMED_OUT */
+	LINK_ACTIVATE = 5, /* token = epoch */
+	LINK_COMMITTED = 6, /* token, LINK_F_TIMED_OUT */
 	LINK_QUIESCE = 7,
 	LINK_FORWARD = 8, /* media: send what arrives to the peer; shut the
 			   * gate after LINK_FORWARDING; ACTIVATE ends it */
-	LINK_QUERY = 9,	  /* token, value = JSON request */
+	LINK_QUERY = 9, /* token, value = JSON request */
 	LINK_QUARANTINE = 10, /* value = hash: refuse this input for a while */
 	/* worker -> keeper */
-	LINK_HELLO = 32,  /* value = "proc version" */
-	LINK_PUT = 33,	  /* token, LINK_F_SYNC */
+	LINK_HELLO = 32, /* value = "proc version" */
+	LINK_PUT = 33, /* token, LINK_F_SYNC */
 	LINK_DELETE = 34, /* token, LINK_F_SYNC */
-	LINK_APPLIED = 35,   /* token = seq, cumulative */
+	LINK_APPLIED = 35, /* token = seq, cumulative */
 	LINK_ACTIVATED = 36, /* token = epoch */
 	LINK_QUIESCED = 37,
 	LINK_REPLY = 38, /* token, value = JSON */
@@ -83,7 +83,8 @@ struct link_message {
 /* Closes what came with a message nobody wanted fds in. */
 void link_message_close_fds(struct link_message *m);
 
-/* ---- one end, either side ------------------------------------------------- */
+/* ---- one end, either side -------------------------------------------------
+ */
 struct link;
 
 /* Owns `fd` (non-blocking seqpacket). */
@@ -112,7 +113,8 @@ int link_flush(struct link *l) __attribute__((warn_unused_result));
 int link_receive(struct link *l, struct link_message *m)
 	__attribute__((warn_unused_result));
 
-/* ---- the worker's side ------------------------------------------------------ */
+/* ---- the worker's side ------------------------------------------------------
+ */
 struct worker_link;
 
 struct worker_link_ops {

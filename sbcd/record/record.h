@@ -15,10 +15,14 @@
 #include "sbcd/record/kinds.h"
 
 enum record_type {
-	RT_U8, RT_U16, RT_U32, RT_U64, RT_BOOL,
-	RT_STR,	  /* char[size] */
+	RT_U8,
+	RT_U16,
+	RT_U32,
+	RT_U64,
+	RT_BOOL,
+	RT_STR, /* char[size] */
 	RT_BYTES, /* struct { uint32_t size; uint8_t data[]; } */
-	RT_ADDR,  /* struct addr */
+	RT_ADDR, /* struct addr */
 	RT_ARRAY, /* struct[max] with a uint16_t length elsewhere */
 };
 
@@ -31,7 +35,7 @@ struct record_field {
 	const char *name;
 	size_t offset;
 	size_t size; /* of the member; RT_ARRAY: of one element */
-	size_t max;  /* RT_ARRAY: elements */
+	size_t max; /* RT_ARRAY: elements */
 	size_t len_offset; /* RT_ARRAY: of its uint16_t length */
 	const struct record_field *fields; /* RT_ARRAY: of the element */
 };
@@ -39,7 +43,7 @@ struct record_field {
 struct record_kind_info {
 	uint8_t kind;
 	const char *name; /* "call", "dialog" … */
-	size_t size;	  /* of the struct */
+	size_t size; /* of the struct */
 	const struct record_field *fields; /* ends with tag 0 */
 };
 
@@ -60,7 +64,6 @@ int record_decode(uint8_t kind, const void *value, size_t size, void *record)
 json_t *record_to_json(uint8_t kind, const void *record);
 
 /* "call/00c0ffee…/0" for logs. Returns `buf`. */
-const char *record_key_format(const struct ha_key *key, char *buf,
-			      size_t size);
+const char *record_key_format(const struct ha_key *key, char *buf, size_t size);
 
 #endif
