@@ -14,7 +14,6 @@
 enum {
 	/* The peer forwards for 100 ms; later datagrams are replays. */
 	FORWARD_ACCEPT_MS = 10000,
-	FORWARD_STALE_MS = 2000,
 	FORWARD_READ_BUDGET = 256,
 };
 
@@ -158,8 +157,7 @@ static bool is_stale(struct msghdr *m)
 			continue;
 		memcpy(&ts, CMSG_DATA(h), sizeof(ts));
 		return (uint64_t)ts.tv_sec * 1000 +
-			       (uint64_t)ts.tv_nsec / 1000000 +
-			       FORWARD_STALE_MS <
+			       (uint64_t)ts.tv_nsec / 1000000 + MEDIA_STALE_MS <
 		       clock_wall_ms();
 	}
 	return false;

@@ -25,6 +25,9 @@ enum {
 	MEDIA_PAYLOAD_MAX_BYTES = 1984,
 	/* Room behind a payload: SRTP tag, MKI, SRTCP index. */
 	MEDIA_TAIL_BYTES = 64,
+	/* What waited longer while nobody read is from another time: longer
+	 * than a worker takes to restart on a busy machine, no more. */
+	MEDIA_STALE_MS = 5000,
 };
 
 struct media_packet {

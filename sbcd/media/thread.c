@@ -24,7 +24,6 @@ enum {
 	EPOLL_EVENTS = 32,
 	TICK_MS = 100,
 	TICKS_PER_ROUND = 10, /* each stream is looked at once a second */
-	STALE_MS = 2000,
 	SOCKET_ERRORS_MAX = 100,
 	STACK_BYTES = 1024 * 1024,
 };
@@ -301,7 +300,7 @@ static void socket_read(struct media_thread *t, struct media_socket *s)
 	}
 	s->errors = 0;
 	if (s->fresh)
-		stale_before_ms = clock_wall_ms() - STALE_MS;
+		stale_before_ms = clock_wall_ms() - MEDIA_STALE_MS;
 	if (n < MEDIA_BATCH)
 		s->fresh = false;
 	if (!n)
