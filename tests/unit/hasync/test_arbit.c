@@ -1,0 +1,480 @@
+/* Who must be active: each rule, its edge in time, and what must never be. */
+#include "hasync/role.h"
+
+#include <string.h>
+#include "cm.h"
+
+enum { SILENCE = 100, LEASE = 60, COLD = 3000, GRACE = 50 };
+
+static const struct ha_rules rules = {
+	.silence_ms = SILENCE,
+	.lease_ms = LEASE,
+	.cold_start_ms = COLD,
+	.tie_grace_ms = GRACE,
+};
+
+/* A standby beside a healthy active, long after the start. */
+static struct ha_evidence quiet(void)
+{
+	return (struct ha_evidence){
+		.now_ms = 100000,
+		.start_ms = 1000,
+		.role = HA_ROLE_STANDBY,
+		.node = 2,
+		.in_group = true,
+		.synced_once = true,
+		.peer_left = HA_LEFT_NOT,
+		.peer_known = true,
+		.peer_role = HA_ROLE_ACTIVE,
+		.peer_epoch = 5,
+		.peer_active_epoch = 5,
+		.own_epoch = 5,
+		.own_active_epoch = 3,
+		.peer_node = 1,
+		.last_beat_ms = 99995,
+	};
+}
+
+static void expect(const struct ha_evidence *ev, const struct ha_rules *r,
+		   enum ha_verdict verdict, uint64_t recheck_ms, int line)
+{
+	struct ha_decision d = ha_arbitrate(ev, r);
+
+	if (d.verdict != verdict || d.recheck_ms != recheck_ms || !d.reason ||
+	    !*d.reason)
+		fail_msg("line %d: verdict %d recheck %llu \"%s\"", line,
+			 d.verdict, (unsigned long long)d.recheck_ms,
+			 d.reason ? d.reason : "");
+}
+
+#define STAY(ev)     expect(ev, &rules, HA_STAY, UINT64_MAX, __LINE__)
+#define WAIT(ev, ms) expect(ev, &rules, HA_STAY, ms, __LINE__)
+#define CLAIM(ev)    expect(ev, &rules, HA_CLAIM, UINT64_MAX, __LINE__)
+#define YIELD(ev)    expect(ev, &rules, HA_YIELD, UINT64_MAX, __LINE__)
+
+static void a_standby_beside_an_active_stays(void **state)
+{
+	struct ha_evidence ev = quiet();
+
+	STAY(&ev);
+	ev.peer_role = HA_ROLE_BECOMING_ACTIVE;
+	STAY(&ev);
+	ev.peer_role = HA_ROLE_RELINQUISHING;
+	STAY(&ev);
+	/* Silence alone is not the rule here. */
+	ev.peer_role = HA_ROLE_ACTIVE;
+	ev.last_beat_ms = 5;
+	STAY(&ev);
+}
+
+static void process_down(void **state)
+{
+	struct ha_evidence ev = quiet();
+
+	ev.peer_left = HA_LEFT_PROCDOWN;
+	ev.peer_left_ms = 99990;
+	ev.last_beat_ms = 99985;
+	WAIT(&ev, 99990 + LEASE);
+	ev.now_ms = 99990 + LEASE - 1;
+	WAIT(&ev, 99990 + LEASE);
+	ev.now_ms = 99990 + LEASE;
+	CLAIM(&ev);
+	/* Its guard's word is as good as the time. */
+	ev.now_ms = 99991;
+	ev.peer_released = true;
+	CLAIM(&ev);
+	/* It lives on beside a lost connection to its corosync. */
+	ev.peer_released = false;
+	ev.now_ms = 100500;
+	ev.last_beat_ms = 100490;
+	WAIT(&ev, 100490 + LEASE);
+	ev.now_ms = 100490 + LEASE;
+	CLAIM(&ev);
+}
+
+static void node_down(void **state)
+{
+	struct ha_evidence ev = quiet();
+
+	ev.peer_left = HA_LEFT_NODEDOWN;
+	ev.peer_left_ms = 99990;
+	ev.last_beat_ms = 99950;
+	WAIT(&ev, 99950 + SILENCE);
+	ev.now_ms = 99950 + SILENCE - 1;
+	WAIT(&ev, 99950 + SILENCE);
+	ev.now_ms++;
+	CLAIM(&ev);
+	/* One path still carries beats: alive. */
+	ev.last_beat_ms = ev.now_ms - 3;
+	WAIT(&ev, ev.now_ms - 3 + SILENCE);
+	ev.peer_released = true;
+	CLAIM(&ev);
+	/* No beats at all so far: counted from the loss. */
+	ev.peer_released = false;
+	ev.last_beat_ms = 0;
+	ev.now_ms = 99990;
+	WAIT(&ev, 99990 + SILENCE);
+	ev.now_ms += SILENCE;
+	CLAIM(&ev);
+}
+
+static void the_gateway_counts_when_asked_for(void **state)
+{
+	struct ha_evidence ev = quiet();
+	struct ha_rules r = rules;
+
+	r.gateway = true;
+	ev.peer_left = HA_LEFT_NODEDOWN;
+	ev.peer_left_ms = 90000;
+	ev.last_beat_ms = 90000;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	ev.gateway_reachable = true;
+	expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+	/* A living witness decides instead. */
+	ev.gateway_reachable = false;
+	r.witness = true;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	ev.quorate = true;
+	expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+	ev.witness_known_dead = true;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+}
+
+static void the_witness_has_the_last_word(void **state)
+{
+	static const enum ha_peer_left lefts[] = {
+		HA_LEFT_NEVER, HA_LEFT_PROCDOWN, HA_LEFT_NODEDOWN,
+		HA_LEFT_CLEAN};
+	struct ha_rules r = rules;
+
+	for (int where = 0; where < 2; where++) {
+		for (unsigned i = 0; i < 4; i++) {
+			struct ha_evidence ev = quiet();
+
+			r.witness = where == 0;
+			ev.witness_configured = where == 1;
+			ev.peer_left = lefts[i];
+			ev.last_beat_ms = ev.peer_left_ms = 2000;
+			expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+			ev.quorate = true;
+			expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+			ev.quorate = false;
+			ev.witness_known_dead = true;
+			expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+		}
+	}
+	/* An active that is not quorate goes. */
+	struct ha_evidence ev = quiet();
+
+	ev.role = HA_ROLE_ACTIVE;
+	ev.own_active_epoch = 6;
+	ev.peer_left = HA_LEFT_NODEDOWN;
+	ev.witness_configured = true;
+	YIELD(&ev);
+	ev.role = HA_ROLE_BECOMING_ACTIVE;
+	YIELD(&ev);
+	ev.witness_known_dead = true;
+	STAY(&ev);
+}
+
+static void left_cleanly(void **state)
+{
+	struct ha_evidence ev = quiet();
+
+	ev.peer_left = HA_LEFT_CLEAN;
+	ev.peer_left_ms = 100000;
+	CLAIM(&ev);
+	ev.role = HA_ROLE_SYNCING;
+	CLAIM(&ev);
+}
+
+static void handed_over(void **state)
+{
+	struct ha_evidence ev = quiet();
+
+	ev.peer_role = HA_ROLE_RELINQUISHING;
+	STAY(&ev);
+	ev.peer_go = true;
+	CLAIM(&ev);
+	ev.role = HA_ROLE_SYNCING; /* forced */
+	CLAIM(&ev);
+	ev.in_group = false;
+	STAY(&ev);
+}
+
+static void without_corosync(void **state)
+{
+	for (int role = 0; role < HA_ROLE_COUNT; role++) {
+		for (int left = 0; left <= HA_LEFT_CLEAN; left++) {
+			struct ha_evidence ev = quiet();
+
+			ev.role = (enum ha_role)role;
+			ev.in_group = false;
+			ev.peer_left = (enum ha_peer_left)left;
+			ev.peer_active_epoch = 99;
+			ev.last_beat_ms = 0;
+			STAY(&ev);
+		}
+	}
+}
+
+static void cold_start_alone(void **state)
+{
+	struct ha_evidence ev = quiet();
+
+	ev.role = HA_ROLE_INIT;
+	ev.peer_left = HA_LEFT_NEVER;
+	ev.peer_known = false;
+	ev.peer_role = HA_ROLE_INIT;
+	ev.last_beat_ms = 0;
+	ev.start_ms = 99000;
+	WAIT(&ev, 99000 + COLD);
+	ev.now_ms = 99000 + COLD - 1;
+	WAIT(&ev, 99000 + COLD);
+	ev.now_ms++;
+	CLAIM(&ev);
+	/* Beats on any path: somebody is there, outside our group. */
+	ev.last_beat_ms = ev.now_ms - 1;
+	WAIT(&ev, ev.now_ms - 1 + COLD);
+}
+
+static void cold_start_together(void **state)
+{
+	struct ha_evidence ev = quiet();
+
+	ev.role = HA_ROLE_INIT;
+	ev.peer_role = HA_ROLE_INIT;
+	ev.peer_role_ms = ev.now_ms; /* no grace at a cold start */
+	ev.peer_known = false;
+	STAY(&ev);
+	ev.peer_known = true;
+	/* Higher last active epoch: the peer, 5 against 3. */
+	STAY(&ev);
+	ev.own_active_epoch = 6;
+	CLAIM(&ev);
+	/* Then the lower id. */
+	ev.own_active_epoch = 5;
+	STAY(&ev);
+	ev.node = 1;
+	ev.peer_node = 2;
+	CLAIM(&ev);
+}
+
+static void nobody_active(void **state)
+{
+	static const enum ha_role idle[] = {HA_ROLE_FAULT, HA_ROLE_INIT,
+					    HA_ROLE_SYNCING, HA_ROLE_STANDBY};
+
+	/* Rank: the later in the list, the more it has to offer. */
+	for (int own = 1; own < 4; own++) {
+		for (int peer = 0; peer < 4; peer++) {
+			struct ha_evidence ev = quiet();
+
+			ev.role = idle[own];
+			ev.peer_role = idle[peer];
+			ev.own_active_epoch = 3;
+			ev.peer_active_epoch = 5;
+			if (own > peer)
+				CLAIM(&ev);
+			else
+				STAY(&ev);
+			ev.own_active_epoch = 7;
+			if (own >= peer)
+				CLAIM(&ev);
+			else
+				STAY(&ev);
+		}
+	}
+	struct ha_evidence ev = quiet();
+
+	ev.peer_role = HA_ROLE_SYNCING;
+	ev.peer_role_ms = 99980;
+	WAIT(&ev, 99980 + GRACE);
+	ev.now_ms = 99980 + GRACE;
+	CLAIM(&ev);
+	ev.peer_known = false;
+	STAY(&ev);
+}
+
+static void two_actives(void **state)
+{
+	static const enum ha_role serving[] = {HA_ROLE_ACTIVE,
+					       HA_ROLE_BECOMING_ACTIVE};
+
+	for (int i = 0; i < 4; i++) {
+		struct ha_evidence ev = quiet();
+
+		ev.role = serving[i % 2];
+		ev.peer_role = serving[i / 2];
+		ev.own_calls = 1000;
+		ev.own_active_epoch = 4; /* the peer has 5 */
+		YIELD(&ev);
+		ev.own_active_epoch = 6;
+		STAY(&ev);
+		ev.own_active_epoch = 5;
+		ev.peer_calls = 1001;
+		YIELD(&ev);
+		ev.peer_calls = 999;
+		STAY(&ev);
+		ev.peer_calls = 1000;
+		YIELD(&ev); /* node 2 */
+		ev.node = 1;
+		ev.peer_node = 2;
+		STAY(&ev);
+	}
+}
+
+static void an_active_alone_stays(void **state)
+{
+	struct ha_evidence ev = quiet();
+
+	ev.role = HA_ROLE_ACTIVE;
+	ev.own_active_epoch = 6;
+	ev.peer_left = HA_LEFT_NODEDOWN;
+	ev.peer_left_ms = 1000;
+	ev.last_beat_ms = 1000;
+	/* Its last word was "active", with a higher epoch even: it is gone. */
+	ev.peer_active_epoch = 9;
+	STAY(&ev);
+	/* Out of the group, but its beats say so now. */
+	ev.last_beat_ms = ev.now_ms - 1;
+	YIELD(&ev);
+	ev.peer_active_epoch = 5;
+	STAY(&ev);
+}
+
+static void releasing_and_faulty_stay(void **state)
+{
+	static const enum ha_role roles[] = {HA_ROLE_RELINQUISHING,
+					     HA_ROLE_FAULT};
+
+	for (int r = 0; r < 2; r++) {
+		for (int left = 0; left <= HA_LEFT_CLEAN; left++) {
+			for (int peer = 0; peer < HA_ROLE_COUNT; peer++) {
+				struct ha_evidence ev = quiet();
+
+				ev.role = roles[r];
+				ev.peer_role = (enum ha_role)peer;
+				ev.peer_left = (enum ha_peer_left)left;
+				ev.peer_go = true;
+				ev.peer_released = true;
+				ev.last_beat_ms = 0;
+				STAY(&ev);
+			}
+		}
+	}
+}
+
+/*
+ * Two nodes that see the same group and each other's true state, all
+ * combinations of roles, epochs and calls: never do both claim, never do both
+ * yield, and where nobody is active one of them claims.
+ */
+static void both_sides_agree(void **state)
+{
+	for (int i = 0; i < HA_ROLE_COUNT * HA_ROLE_COUNT * 27; i++) {
+		enum ha_role ra = (enum ha_role)(i % 7);
+		enum ha_role rb = (enum ha_role)(i / 7 % 7);
+		int k = i / 49;
+		struct ha_evidence a = quiet(), b = quiet();
+		enum ha_verdict va, vb;
+
+		a.node = b.peer_node = 1;
+		b.node = a.peer_node = 2;
+		a.role = b.peer_role = ra;
+		b.role = a.peer_role = rb;
+		a.own_active_epoch = b.peer_active_epoch =
+			(uint64_t)(4 + k % 3);
+		b.own_active_epoch = a.peer_active_epoch = 5;
+		a.own_calls = b.peer_calls = (uint32_t)(9 + k / 3 % 3);
+		b.own_calls = a.peer_calls = 10;
+		va = ha_arbitrate(&a, &rules).verdict;
+		vb = ha_arbitrate(&b, &rules).verdict;
+		assert_false(va == HA_CLAIM && vb == HA_CLAIM);
+		assert_false(va == HA_YIELD && vb == HA_YIELD);
+		bool sa = ra == HA_ROLE_ACTIVE || ra == HA_ROLE_BECOMING_ACTIVE;
+		bool sb = rb == HA_ROLE_ACTIVE || rb == HA_ROLE_BECOMING_ACTIVE;
+
+		if (sa && sb)
+			assert_true(va == HA_YIELD || vb == HA_YIELD);
+		else
+			assert_true(va != HA_YIELD && vb != HA_YIELD);
+		if (sa || sb)
+			assert_true(va != HA_CLAIM && vb != HA_CLAIM);
+		/* FAULT and RELINQUISHING have to become something else. */
+		if (ra <= HA_ROLE_STANDBY && rb <= HA_ROLE_STANDBY)
+			assert_true(va == HA_CLAIM || vb == HA_CLAIM);
+	}
+}
+
+/* Everything at once: what is absurd must still be answered, and a claim
+ * needs the group, an idle role and no serving member. */
+static void never_a_wild_claim(void **state)
+{
+	for (unsigned i = 0; i < 1u << 19; i++) {
+		struct ha_evidence ev = quiet();
+		struct ha_rules r = rules;
+		struct ha_decision d;
+
+		ev.role = (enum ha_role)(i % 8);
+		ev.peer_role = (enum ha_role)(i >> 3 & 7);
+		ev.peer_left = (enum ha_peer_left)(i >> 6 & 7);
+		ev.in_group = i >> 9 & 1;
+		ev.peer_known = i >> 10 & 1;
+		ev.peer_released = i >> 11 & 1;
+		ev.quorate = i >> 12 & 1;
+		ev.witness_known_dead = i >> 13 & 1;
+		r.witness = i >> 14 & 1;
+		r.gateway = i >> 15 & 1;
+		ev.peer_go = i >> 16 & 1;
+		ev.last_beat_ms = i >> 17 & 1 ? ev.now_ms - 1 : 2000;
+		ev.peer_left_ms = i >> 18 & 1 ? ev.now_ms - 1 : 1500;
+		d = ha_arbitrate(&ev, &r);
+		assert_non_null(d.reason);
+		if (d.recheck_ms != UINT64_MAX)
+			assert_true(d.verdict == HA_STAY &&
+				    d.recheck_ms > ev.now_ms);
+		if (d.verdict == HA_YIELD)
+			assert_true(ev.role == HA_ROLE_ACTIVE ||
+				    ev.role == HA_ROLE_BECOMING_ACTIVE);
+		if (d.verdict != HA_CLAIM)
+			continue;
+		assert_true(ev.in_group && ev.role <= HA_ROLE_STANDBY);
+		if (ev.peer_go)
+			continue;
+		if (r.witness && !ev.witness_known_dead)
+			assert_true(ev.quorate);
+		if (ev.peer_left == HA_LEFT_NOT) {
+			assert_true(ev.peer_known);
+			assert_true(ev.peer_role != HA_ROLE_ACTIVE &&
+				    ev.peer_role != HA_ROLE_BECOMING_ACTIVE &&
+				    ev.peer_role != HA_ROLE_RELINQUISHING);
+		} else if (ev.peer_left != HA_LEFT_CLEAN && !ev.peer_released) {
+			assert_true(ev.last_beat_ms + LEASE <= ev.now_ms);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_standby_beside_an_active_stays),
+		cmocka_unit_test(process_down),
+		cmocka_unit_test(node_down),
+		cmocka_unit_test(the_gateway_counts_when_asked_for),
+		cmocka_unit_test(the_witness_has_the_last_word),
+		cmocka_unit_test(left_cleanly),
+		cmocka_unit_test(handed_over),
+		cmocka_unit_test(without_corosync),
+		cmocka_unit_test(cold_start_alone),
+		cmocka_unit_test(cold_start_together),
+		cmocka_unit_test(nobody_active),
+		cmocka_unit_test(two_actives),
+		cmocka_unit_test(an_active_alone_stays),
+		cmocka_unit_test(releasing_and_faulty_stay),
+		cmocka_unit_test(both_sides_agree),
+		cmocka_unit_test(never_a_wild_claim),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
