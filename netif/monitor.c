@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/neighbour.h>
+#include <netlink/errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,21 +19,113 @@ struct netif_monitor {
 	struct netif_nl nl;
 	struct netif_monitor_ops ops;
 	void *arg;
+	bool discarding; /* what comes now is read and forgotten */
 };
+
+int netif_monitor_fd(const struct netif_monitor *m)
+{
+	return nl_socket_get_fd(m->nl.sock);
+}
+
+static void deliver_link(struct netif_monitor *m, struct nlmsghdr *nlh)
+{
+	const struct ifinfomsg *ifi = nlmsg_data(nlh);
+	struct netif_link_event ev = {0};
+	struct netif_link l;
+
+	/* Bridge port messages come on the same group. */
+	if (!netif_nl_link_parse(nlh, &l) || ifi->ifi_family != AF_UNSPEC)
+		return;
+	ev.ifindex = l.ifindex;
+	memcpy(ev.name, l.name, sizeof(ev.name));
+	ev.removed = nlh->nlmsg_type == RTM_DELLINK;
+	ev.up = l.up;
+	ev.carrier = l.carrier;
+	memcpy(ev.mac, l.mac, sizeof(ev.mac));
+	m->ops.link(m->arg, &ev);
+}
+
+static void deliver_addr(struct netif_monitor *m, struct nlmsghdr *nlh)
+{
+	const struct ifaddrmsg *ifa = nlmsg_data(nlh);
+	struct nlattr *tb[IFA_MAX + 1];
+	struct netif_addr_event ev = {0};
+
+	if (nlmsg_parse(nlh, sizeof(*ifa), tb, IFA_MAX, NULL) < 0)
+		return;
+	if (!netif_nl_attr_ip(tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS],
+			      ifa->ifa_family, &ev.ip))
+		return;
+	ev.ip.prefix = ifa->ifa_prefixlen;
+	ev.ifindex = (int)ifa->ifa_index;
+	ev.removed = nlh->nlmsg_type == RTM_DELADDR;
+	m->ops.addr(m->arg, &ev);
+}
+
+static void deliver_neigh(struct netif_monitor *m, struct nlmsghdr *nlh)
+{
+	const struct ndmsg *ndm = nlmsg_data(nlh);
+	struct nlattr *tb[NDA_MAX + 1];
+	struct netif_neigh_event ev = {0};
+
+	if (nlmsg_parse(nlh, sizeof(*ndm), tb, NDA_MAX, NULL) < 0)
+		return;
+	if (!netif_nl_attr_ip(tb[NDA_DST], ndm->ndm_family, &ev.ip))
+		return;
+	ev.ifindex = ndm->ndm_ifindex;
+	ev.removed = nlh->nlmsg_type == RTM_DELNEIGH ||
+		     (ndm->ndm_state & NUD_FAILED);
+	ev.has_mac = netif_nl_attr_mac(tb[NDA_LLADDR], ev.mac);
+	m->ops.neigh(m->arg, &ev);
+}
+
+/*
+ * Skips libnl's own handling: no event wants an answer, and none may make it
+ * read on past the budget.
+ */
+static int on_event(struct nl_msg *msg, void *arg)
+{
+	struct nlmsghdr *nlh = nlmsg_hdr(msg);
+	struct netif_monitor *m = arg;
+
+	if (m->discarding || nlmsg_get_src(msg)->nl_pid != 0)
+		return NL_SKIP;
+	switch (nlh->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		if (m->ops.link)
+			deliver_link(m, nlh);
+		break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		if (m->ops.addr)
+			deliver_addr(m, nlh);
+		break;
+	case RTM_NEWNEIGH:
+	case RTM_DELNEIGH:
+		if (m->ops.neigh)
+			deliver_neigh(m, nlh);
+		break;
+	default:
+		break;
+	}
+	return NL_SKIP;
+}
 
 static int monitor_subscribe(struct netif_monitor *m)
 {
-	int err = 0;
+	struct nl_sock *sock = m->nl.sock;
+	int err = nl_socket_modify_cb(sock, NL_CB_MSG_IN, NL_CB_CUSTOM,
+				      on_event, m);
 
-	if (m->ops.link)
-		err = netif_nl_join(&m->nl, RTNLGRP_LINK);
+	if (!err && m->ops.link)
+		err = nl_socket_add_membership(sock, RTNLGRP_LINK);
 	if (!err && m->ops.addr)
-		err = netif_nl_join(&m->nl, RTNLGRP_IPV4_IFADDR);
-	if (!err && m->ops.addr)
-		err = netif_nl_join(&m->nl, RTNLGRP_IPV6_IFADDR);
+		err = nl_socket_add_memberships(sock, RTNLGRP_IPV4_IFADDR,
+						RTNLGRP_IPV6_IFADDR, 0);
 	if (!err && m->ops.neigh)
-		err = netif_nl_join(&m->nl, RTNLGRP_NEIGH);
-	return err;
+		err = nl_socket_add_membership(sock, RTNLGRP_NEIGH);
+	return netif_nl_errno(err);
 }
 
 int netif_monitor_create(struct netif_monitor **out,
@@ -50,8 +143,8 @@ int netif_monitor_create(struct netif_monitor **out,
 	if (err)
 		goto err_free;
 	/* Needs CAP_NET_ADMIN; without it the default has to do. */
-	(void)setsockopt(m->nl.fd, SOL_SOCKET, SO_RCVBUFFORCE, &rcvbuf,
-			 sizeof(rcvbuf));
+	(void)setsockopt(netif_monitor_fd(m), SOL_SOCKET, SO_RCVBUFFORCE,
+			 &rcvbuf, sizeof(rcvbuf));
 	err = monitor_subscribe(m);
 	if (err)
 		goto err_close;
@@ -73,97 +166,10 @@ void netif_monitor_destroy(struct netif_monitor *m)
 	free(m);
 }
 
-int netif_monitor_fd(const struct netif_monitor *m)
+/* Dropped by the kernel (ENOBUFS), no memory, or longer than our buffer. */
+static bool is_loss(int nlerr)
 {
-	return m->nl.fd;
-}
-
-static void deliver_link(struct netif_monitor *m, const struct nlmsghdr *nlh)
-{
-	const struct ifinfomsg *ifi = NLMSG_DATA(nlh);
-	struct netif_link_event ev = {0};
-	struct netif_link l;
-
-	/* Bridge port messages come on the same group. */
-	if (!netif_nl_link_parse(nlh, &l) || ifi->ifi_family != AF_UNSPEC)
-		return;
-	ev.ifindex = l.ifindex;
-	memcpy(ev.name, l.name, sizeof(ev.name));
-	ev.removed = nlh->nlmsg_type == RTM_DELLINK;
-	ev.up = l.up;
-	ev.carrier = l.carrier;
-	memcpy(ev.mac, l.mac, sizeof(ev.mac));
-	m->ops.link(m->arg, &ev);
-}
-
-static void deliver_addr(struct netif_monitor *m, const struct nlmsghdr *nlh)
-{
-	const struct ifaddrmsg *ifa = NLMSG_DATA(nlh);
-	const struct rtattr *tb[IFA_MAX + 1];
-	struct netif_addr_event ev = {0};
-
-	if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*ifa)))
-		return;
-	netif_nl_attrs(tb, IFA_MAX, IFA_RTA(ifa), IFA_PAYLOAD(nlh));
-	if (!netif_nl_attr_ip(tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS],
-			      ifa->ifa_family, &ev.ip))
-		return;
-	ev.ip.prefix = ifa->ifa_prefixlen;
-	ev.ifindex = (int)ifa->ifa_index;
-	ev.removed = nlh->nlmsg_type == RTM_DELADDR;
-	m->ops.addr(m->arg, &ev);
-}
-
-static void deliver_neigh(struct netif_monitor *m, const struct nlmsghdr *nlh)
-{
-	const struct ndmsg *ndm = NLMSG_DATA(nlh);
-	const struct rtattr *tb[NDA_MAX + 1];
-	struct netif_neigh_event ev = {0};
-
-	if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*ndm)))
-		return;
-	netif_nl_attrs(
-		tb, NDA_MAX,
-		(const void *)((const char *)ndm + NLMSG_ALIGN(sizeof(*ndm))),
-		NLMSG_PAYLOAD(nlh, sizeof(*ndm)));
-	if (!netif_nl_attr_ip(tb[NDA_DST], ndm->ndm_family, &ev.ip))
-		return;
-	ev.ifindex = ndm->ndm_ifindex;
-	ev.removed = nlh->nlmsg_type == RTM_DELNEIGH ||
-		     (ndm->ndm_state & NUD_FAILED);
-	if (tb[NDA_LLADDR] && RTA_PAYLOAD(tb[NDA_LLADDR]) == NETIF_MAC_LEN) {
-		ev.has_mac = true;
-		memcpy(ev.mac, RTA_DATA(tb[NDA_LLADDR]), NETIF_MAC_LEN);
-	}
-	m->ops.neigh(m->arg, &ev);
-}
-
-static void deliver(struct netif_monitor *m, const char *buf, size_t len)
-{
-	const struct nlmsghdr *h;
-	size_t at = 0;
-
-	while ((h = netif_nl_next(buf, len, &at))) {
-		switch (h->nlmsg_type) {
-		case RTM_NEWLINK:
-		case RTM_DELLINK:
-			if (m->ops.link)
-				deliver_link(m, h);
-			break;
-		case RTM_NEWADDR:
-		case RTM_DELADDR:
-			if (m->ops.addr)
-				deliver_addr(m, h);
-			break;
-		case RTM_NEWNEIGH:
-		case RTM_DELNEIGH:
-			if (m->ops.neigh)
-				deliver_neigh(m, h);
-			break;
-		default:
-			break;
-		}
-	}
+	return nlerr == -NLE_NOMEM || nlerr == -NLE_MSG_TRUNC;
 }
 
 /*
@@ -172,41 +178,32 @@ static void deliver(struct netif_monitor *m, const char *buf, size_t len)
  */
 static void discard_queued(struct netif_monitor *m)
 {
-	char buf[1];
+	int err = 0;
 
-	for (int i = 0; i < DRAIN_MAX; i++) {
-		if (recv(m->nl.fd, buf, sizeof(buf), 0) < 0 &&
-		    errno != ENOBUFS && errno != EINTR)
-			return;
-	}
+	m->discarding = true;
+	for (int i = 0; i < DRAIN_MAX && (!err || is_loss(err)); i++)
+		err = nl_recvmsgs_default(m->nl.sock);
+	m->discarding = false;
 }
 
 int netif_monitor_dispatch(struct netif_monitor *m, unsigned budget)
 {
-	_Alignas(struct nlmsghdr) char buf[32768];
-	struct sockaddr_nl from;
 	int done = 0;
 
 	while ((unsigned)done < budget) {
-		socklen_t len = sizeof(from);
-		ssize_t n = recvfrom(m->nl.fd, buf, sizeof(buf), MSG_TRUNC,
-				     (struct sockaddr *)&from, &len);
+		int err = nl_recvmsgs_default(m->nl.sock);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
+		if (err == -NLE_AGAIN)
 			break;
-		if (n < 0 && errno != ENOBUFS)
-			return -errno;
+		if (err < 0 && !is_loss(err))
+			return netif_nl_errno(err);
 		done++;
-		if (n < 0 || (size_t)n > sizeof(buf)) {
+		if (err < 0) {
 			discard_queued(m);
 			if (m->ops.resync)
 				m->ops.resync(m->arg);
 			break;
 		}
-		if (len == sizeof(from) && from.nl_pid == 0)
-			deliver(m, buf, (size_t)n);
 	}
 	return done;
 }

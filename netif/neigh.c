@@ -27,64 +27,50 @@ static void look_start(void *arg)
 	look->len = 0;
 }
 
-static void look_each(void *arg, const struct nlmsghdr *nlh)
+static void look_each(void *arg, struct nlmsghdr *nlh)
 {
-	const struct ndmsg *ndm = NLMSG_DATA(nlh);
-	const struct rtattr *tb[NDA_MAX + 1];
+	const struct ndmsg *ndm = nlmsg_data(nlh);
+	struct nlattr *tb[NDA_MAX + 1];
 	struct neigh_look *look = arg;
 	struct netif_neigh n;
 
 	if (nlh->nlmsg_type != RTM_NEWNEIGH ||
-	    nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*ndm)) ||
+	    nlmsg_parse(nlh, sizeof(*ndm), tb, NDA_MAX, NULL) < 0 ||
 	    ndm->ndm_ifindex != look->ifindex ||
 	    !(ndm->ndm_state & NEIGH_USABLE))
 		return;
-	netif_nl_attrs(
-		tb, NDA_MAX,
-		(const void *)((const char *)ndm + NLMSG_ALIGN(sizeof(*ndm))),
-		NLMSG_PAYLOAD(nlh, sizeof(*ndm)));
 	if (!netif_nl_attr_ip(tb[NDA_DST], ndm->ndm_family, &n.ip) ||
-	    !tb[NDA_LLADDR] || RTA_PAYLOAD(tb[NDA_LLADDR]) != NETIF_MAC_LEN)
+	    !netif_nl_attr_mac(tb[NDA_LLADDR], n.mac))
 		return;
-	memcpy(n.mac, RTA_DATA(tb[NDA_LLADDR]), NETIF_MAC_LEN);
 	if (look->len < look->cap)
 		look->out[look->len] = n;
 	look->len++;
 }
 
-/* The kernel takes the index as an attribute, not from the header. */
-struct neigh_dump_req {
-	struct ndmsg ndm;
-	struct rtattr rta;
-	uint32_t ifindex;
-};
-
 ssize_t netif_neigh_list(const char *nic, struct netif_neigh *out, size_t cap)
 {
 	struct neigh_look look = {.out = out, .cap = cap};
-	struct neigh_dump_req req = {
-		.rta = {.rta_len = RTA_LENGTH(sizeof(uint32_t)),
-			.rta_type = NDA_IFINDEX},
-	};
+	const struct ndmsg ndm = {.ndm_family = AF_UNSPEC};
 	const struct netif_nl_dump dump = {
-		.type = RTM_GETNEIGH,
-		.payload = &req,
-		.payload_len = sizeof(req),
 		.start = look_start,
 		.each = look_each,
 		.arg = &look,
 	};
+	struct netif_nlreq req;
 	struct netif_nl nl;
 	int err;
 
 	look.ifindex = (int)if_nametoindex(nic);
 	if (!look.ifindex)
 		return -ENODEV;
-	req.ifindex = (uint32_t)look.ifindex;
 	err = netif_nl_open(&nl, false);
 	if (err)
 		return err;
-	err = netif_nl_dump(&nl, &dump);
+	netif_nlreq_init(&req);
+	netif_nlreq_begin(&req, RTM_GETNEIGH, NLM_F_DUMP, &ndm, sizeof(ndm));
+	/* The kernel takes the index as an attribute, not from the header. */
+	netif_nlreq_put_u32(&req, NDA_IFINDEX, (uint32_t)look.ifindex);
+	err = netif_nl_dump(&nl, &req, &dump);
 	netif_nl_close(&nl);
 	return err ? err : (ssize_t)look.len;
 }
@@ -92,16 +78,17 @@ ssize_t netif_neigh_list(const char *nic, struct netif_neigh *out, size_t cap)
 static void neigh_msg(struct netif_nlreq *req, int ifindex,
 		      const struct netif_ip *ip, const uint8_t *mac, bool probe)
 {
-	struct ndmsg *ndm;
+	struct ndmsg ndm = {
+		.ndm_family = ip->family,
+		.ndm_ifindex = ifindex,
+	};
 
-	ndm = netif_nlreq_begin(req, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE,
-				sizeof(*ndm));
-	ndm->ndm_family = ip->family;
-	ndm->ndm_ifindex = ifindex;
 	if (mac)
-		ndm->ndm_state = probe ? NUD_PROBE : NUD_STALE;
+		ndm.ndm_state = probe ? NUD_PROBE : NUD_STALE;
 	else
-		ndm->ndm_flags = NTF_USE; /* resolve as if it were used */
+		ndm.ndm_flags = NTF_USE; /* resolve as if it were used */
+	netif_nlreq_begin(req, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &ndm,
+			  sizeof(ndm));
 	netif_nlreq_put(req, NDA_DST, ip->bytes, netif_ip_len(ip));
 	if (mac)
 		netif_nlreq_put(req, NDA_LLADDR, mac, NETIF_MAC_LEN);
@@ -109,13 +96,7 @@ static void neigh_msg(struct netif_nlreq *req, int ifindex,
 
 static int neigh_flush_if_full(struct netif_nl *nl, struct netif_nlreq *req)
 {
-	int err = 0;
-
-	if (!netif_nlreq_has_room(req)) {
-		err = netif_nl_run(nl, req, NULL);
-		netif_nlreq_init(req);
-	}
-	return err;
+	return netif_nlreq_is_full(req) ? netif_nl_run(nl, req) : 0;
 }
 
 int netif_neigh_install(const char *nic, const struct netif_neigh *list,
@@ -138,7 +119,7 @@ int netif_neigh_install(const char *nic, const struct netif_neigh *list,
 		if (err && !first)
 			first = err;
 	}
-	err = netif_nl_run(&nl, &req, NULL);
+	err = netif_nl_run(&nl, &req);
 	netif_nl_close(&nl);
 	return first ? first : err;
 }
@@ -197,6 +178,6 @@ int vip_neighs_install(struct netif_vip *v, const struct netif_neigh *list,
 		if (err && !first)
 			first = err;
 	}
-	err = netif_nl_run(&v->nl, &req, NULL);
+	err = netif_nl_run(&v->nl, &req);
 	return first ? first : err;
 }

@@ -290,7 +290,6 @@ static int release_leftover(struct netif_nl *nl, const char *run_dir,
 		memcpy(v.addrs, rf.addrs, sizeof(v.addrs));
 		v.addrs_len = rf.addrs_len;
 		err = release_state(&v);
-		nl->seq = v.nl.seq;
 		if (err)
 			return err;
 	}

@@ -8,21 +8,22 @@
 
 #include "netif/vip_priv.h"
 
-static void addr_msg(struct netif_nlreq *req, uint16_t type, uint16_t flags,
-		     int ifindex, const struct netif_ip *ip)
+static void addr_msg(struct netif_nlreq *req, int type, int flags, int ifindex,
+		     const struct netif_ip *ip)
 {
-	struct ifaddrmsg *ifa;
+	struct ifaddrmsg ifa = {
+		.ifa_family = ip->family,
+		.ifa_prefixlen = ip->prefix,
+		.ifa_index = (unsigned)ifindex,
+	};
 
-	ifa = netif_nlreq_begin(req, type, flags, sizeof(*ifa));
-	ifa->ifa_family = ip->family;
-	ifa->ifa_prefixlen = ip->prefix;
-	ifa->ifa_index = (unsigned)ifindex;
 	/* Owned at once: nobody waits for duplicate address detection. */
 	if (ip->family == AF_INET6 && type == RTM_NEWADDR) {
-		ifa->ifa_flags = IFA_F_NODAD;
+		ifa.ifa_flags = IFA_F_NODAD;
 		if (ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80)
-			ifa->ifa_scope = RT_SCOPE_LINK;
+			ifa.ifa_scope = RT_SCOPE_LINK;
 	}
+	netif_nlreq_begin(req, type, flags, &ifa, sizeof(ifa));
 	netif_nlreq_put(req, IFA_LOCAL, ip->bytes, netif_ip_len(ip));
 	netif_nlreq_put(req, IFA_ADDRESS, ip->bytes, netif_ip_len(ip));
 }
@@ -35,26 +36,21 @@ int vip_addrs_add(struct netif_vip *v)
 	for (size_t i = 0; i < v->addrs_len; i++)
 		addr_msg(&req, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE,
 			 v->ifindex, &v->addrs[i]);
-	return netif_nl_run(&v->nl, &req, NULL);
+	return netif_nl_run(&v->nl, &req);
 }
 
 static int addrs_del(struct netif_vip *v, const struct netif_ip *list,
 		     size_t len)
 {
-	int errs[NETIF_NLREQ_MSGS_MAX] = {0};
 	struct netif_nlreq req;
-	int err;
 
 	netif_nlreq_init(&req);
+	/* Not there is what we want. ENXIO: IPv6 is disabled. */
+	req.fine[0] = -EADDRNOTAVAIL;
+	req.fine[1] = -ENXIO;
 	for (size_t i = 0; i < len; i++)
 		addr_msg(&req, RTM_DELADDR, 0, v->ifindex, &list[i]);
-	err = netif_nl_run(&v->nl, &req, errs);
-	for (size_t i = 0; i < len; i++) {
-		/* Not there is what we want. ENXIO: IPv6 is disabled. */
-		if (errs[i] && errs[i] != -EADDRNOTAVAIL && errs[i] != -ENXIO)
-			return errs[i];
-	}
-	return err == -EMSGSIZE ? err : 0;
+	return netif_nl_run(&v->nl, &req);
 }
 
 int vip_addrs_del(struct netif_vip *v)
@@ -88,18 +84,17 @@ static void look_start(void *arg)
 	look->foreign = 0;
 }
 
-static void look_each(void *arg, const struct nlmsghdr *nlh)
+static void look_each(void *arg, struct nlmsghdr *nlh)
 {
-	const struct ifaddrmsg *ifa = NLMSG_DATA(nlh);
-	const struct rtattr *tb[IFA_MAX + 1];
+	const struct ifaddrmsg *ifa = nlmsg_data(nlh);
+	struct nlattr *tb[IFA_MAX + 1];
 	struct addr_look *look = arg;
 	struct netif_ip ip;
 
 	if (nlh->nlmsg_type != RTM_NEWADDR ||
-	    nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*ifa)) ||
+	    nlmsg_parse(nlh, sizeof(*ifa), tb, IFA_MAX, NULL) < 0 ||
 	    (int)ifa->ifa_index != look->v->ifindex)
 		return;
-	netif_nl_attrs(tb, IFA_MAX, IFA_RTA(ifa), IFA_PAYLOAD(nlh));
 	if (!netif_nl_attr_ip(tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS],
 			      ifa->ifa_family, &ip))
 		return;
@@ -118,16 +113,17 @@ int vip_addrs_check(struct netif_vip *v, bool taken,
 	const struct ifaddrmsg ifa = {.ifa_index = (unsigned)v->ifindex};
 	struct addr_look look = {.v = v};
 	const struct netif_nl_dump dump = {
-		.type = RTM_GETADDR,
-		.payload = &ifa,
-		.payload_len = sizeof(ifa),
 		.start = look_start,
 		.each = look_each,
 		.arg = &look,
 	};
 	char ip[NETIF_IP_STRLEN];
-	int err = netif_nl_dump(&v->nl, &dump);
+	struct netif_nlreq req;
+	int err;
 
+	netif_nlreq_init(&req);
+	netif_nlreq_begin(&req, RTM_GETADDR, NLM_F_DUMP, &ifa, sizeof(ifa));
+	err = netif_nl_dump(&v->nl, &req, &dump);
 	if (err)
 		return err;
 	out->foreign = look.foreign;

@@ -9,27 +9,27 @@
 int vip_link_set_mac(struct netif_nl *nl, int ifindex,
 		     const uint8_t mac[NETIF_MAC_LEN])
 {
+	const struct ifinfomsg ifi = {.ifi_index = ifindex};
 	struct netif_nlreq req;
-	struct ifinfomsg *ifi;
 
 	netif_nlreq_init(&req);
-	ifi = netif_nlreq_begin(&req, RTM_SETLINK, 0, sizeof(*ifi));
-	ifi->ifi_index = ifindex;
+	netif_nlreq_begin(&req, RTM_SETLINK, 0, &ifi, sizeof(ifi));
 	netif_nlreq_put(&req, IFLA_ADDRESS, mac, NETIF_MAC_LEN);
-	return netif_nl_run(nl, &req, NULL);
+	return netif_nl_run(nl, &req);
 }
 
 int vip_link_set_up(struct netif_nl *nl, int ifindex, bool up)
 {
+	const struct ifinfomsg ifi = {
+		.ifi_index = ifindex,
+		.ifi_change = IFF_UP,
+		.ifi_flags = up ? IFF_UP : 0,
+	};
 	struct netif_nlreq req;
-	struct ifinfomsg *ifi;
 
 	netif_nlreq_init(&req);
-	ifi = netif_nlreq_begin(&req, RTM_SETLINK, 0, sizeof(*ifi));
-	ifi->ifi_index = ifindex;
-	ifi->ifi_change = IFF_UP;
-	ifi->ifi_flags = up ? IFF_UP : 0;
-	return netif_nl_run(nl, &req, NULL);
+	netif_nlreq_begin(&req, RTM_SETLINK, 0, &ifi, sizeof(ifi));
+	return netif_nl_run(nl, &req);
 }
 
 void vip_link_local_of(const uint8_t mac[NETIF_MAC_LEN], struct netif_ip *out)

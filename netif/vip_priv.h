@@ -1,5 +1,8 @@
 /*
  * Inside of a virtual address handle; shared by the vip_*.c files only.
+ *
+ * Layer: netif (library), internal. Process: keeper, guard. Thread: as in
+ * vip.h.
  */
 #ifndef NETIF_VIP_PRIV_H
 #define NETIF_VIP_PRIV_H

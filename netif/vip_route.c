@@ -106,37 +106,36 @@ static void network_of(const struct netif_ip *ip, struct netif_ip *out)
 
 /* dst NULL = default route by gateway. */
 static void route_msg(struct netif_nlreq *req, const struct netif_vip *v,
-		      uint16_t type, const struct netif_ip *dst,
+		      int type, const struct netif_ip *dst,
 		      const struct netif_ip *gateway, uint32_t metric)
 {
 	const struct netif_ip *any = dst ? dst : gateway;
-	uint16_t flags =
-		type == RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_REPLACE : 0;
-	struct rtmsg *rt = netif_nlreq_begin(req, type, flags, sizeof(*rt));
+	int flags = type == RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_REPLACE : 0;
+	const struct rtmsg rt = {
+		.rtm_family = any->family,
+		.rtm_dst_len = dst ? dst->prefix : 0,
+		.rtm_table = RT_TABLE_UNSPEC,
+		.rtm_protocol = NETIF_RTPROT,
+		.rtm_type = RTN_UNICAST,
+		.rtm_scope = dst && dst->family == AF_INET ? RT_SCOPE_LINK
+							   : RT_SCOPE_UNIVERSE,
+		/* Reachable by decree: no address has to be owned for it. */
+		.rtm_flags = gateway ? RTNH_F_ONLINK : 0,
+	};
 
-	rt->rtm_family = any->family;
-	rt->rtm_table = RT_TABLE_UNSPEC;
-	rt->rtm_protocol = NETIF_RTPROT;
-	rt->rtm_type = RTN_UNICAST;
-	rt->rtm_scope = dst && dst->family == AF_INET ? RT_SCOPE_LINK
-						      : RT_SCOPE_UNIVERSE;
+	netif_nlreq_begin(req, type, flags, &rt, sizeof(rt));
 	netif_nlreq_put_u32(req, RTA_TABLE, v->table_id);
 	netif_nlreq_put_u32(req, RTA_OIF, (uint32_t)v->ifindex);
 	netif_nlreq_put_u32(req, RTA_PRIORITY, metric);
-	if (dst) {
-		rt->rtm_dst_len = dst->prefix;
+	if (dst)
 		netif_nlreq_put(req, RTA_DST, dst->bytes, netif_ip_len(dst));
-	}
-	if (gateway) {
-		/* Reachable by decree: no address has to be owned for it. */
-		rt->rtm_flags = RTNH_F_ONLINK;
+	if (gateway)
 		netif_nlreq_put(req, RTA_GATEWAY, gateway->bytes,
 				netif_ip_len(gateway));
-	}
 }
 
 static void routes_msgs(struct netif_nlreq *req, const struct netif_vip *v,
-			uint16_t type)
+			int type)
 {
 	for (size_t i = 0; i < v->own_len; i++) {
 		struct netif_ip net;
@@ -155,44 +154,33 @@ int vip_routes_install(struct netif_vip *v)
 
 	netif_nlreq_init(&req);
 	routes_msgs(&req, v, RTM_NEWROUTE);
-	return netif_nl_run(&v->nl, &req, NULL);
-}
-
-static int first_error_except(const int *errs, size_t len, int fine)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (errs[i] && errs[i] != fine)
-			return errs[i];
-	}
-	return 0;
+	return netif_nl_run(&v->nl, &req);
 }
 
 int vip_routes_remove(struct netif_vip *v)
 {
-	int errs[NETIF_NLREQ_MSGS_MAX] = {0};
 	struct netif_nlreq req;
-	int err;
 
 	netif_nlreq_init(&req);
+	req.fine[0] = -ESRCH;
 	routes_msgs(&req, v, RTM_DELROUTE);
-	err = netif_nl_run(&v->nl, &req, errs);
-	if (err == -EMSGSIZE || err == -ETIMEDOUT)
-		return err;
-	return first_error_except(errs, req.count, -ESRCH);
+	return netif_nl_run(&v->nl, &req);
 }
 
 /* from NULL: "oif NIC lookup T". */
 static void rule_msg(struct netif_nlreq *req, const struct netif_vip *v,
-		     uint16_t type, uint8_t family, const struct netif_ip *from,
+		     int type, uint8_t family, const struct netif_ip *from,
 		     uint8_t action)
 {
-	uint16_t flags = type == RTM_NEWRULE ? NLM_F_CREATE | NLM_F_EXCL : 0;
+	int flags = type == RTM_NEWRULE ? NLM_F_CREATE | NLM_F_EXCL : 0;
 	const uint8_t protocol = NETIF_RTPROT;
-	struct fib_rule_hdr *frh;
+	const struct fib_rule_hdr frh = {
+		.family = family,
+		.src_len = from ? (uint8_t)(netif_ip_len(from) * 8) : 0,
+		.action = action,
+	};
 
-	frh = netif_nlreq_begin(req, type, flags, sizeof(*frh));
-	frh->family = family;
-	frh->action = action;
+	netif_nlreq_begin(req, type, flags, &frh, sizeof(frh));
 	netif_nlreq_put(req, FRA_PROTOCOL, &protocol, sizeof(protocol));
 	if (action == FR_ACT_TO_TBL) {
 		netif_nlreq_put_u32(req, FRA_TABLE, v->table_id);
@@ -201,22 +189,19 @@ static void rule_msg(struct netif_nlreq *req, const struct netif_vip *v,
 		netif_nlreq_put_u32(req, FRA_PRIORITY,
 				    NETIF_VIP_RULE_UNREACHABLE);
 	}
-	if (from) {
-		frh->src_len = (uint8_t)(netif_ip_len(from) * 8);
+	if (from)
 		netif_nlreq_put(req, FRA_SRC, from->bytes, netif_ip_len(from));
-	} else {
+	else
 		netif_nlreq_put(req, FRA_OIFNAME, v->nic, strlen(v->nic) + 1);
-	}
 }
 
 /* Each fits: 2 * NETIF_VIP_ADDRS_MAX + 2 <= NETIF_NLREQ_MSGS_MAX. */
-static int rules_run(struct netif_vip *v, uint16_t type, int fine)
+static int rules_run(struct netif_vip *v, int type, int fine)
 {
-	int errs[NETIF_NLREQ_MSGS_MAX] = {0};
 	struct netif_nlreq req;
-	int err;
 
 	netif_nlreq_init(&req);
+	req.fine[0] = fine;
 	for (size_t i = 0; i < v->own_len; i++) {
 		const struct netif_ip *ip = &v->addrs[i];
 
@@ -227,10 +212,7 @@ static int rules_run(struct netif_vip *v, uint16_t type, int fine)
 		rule_msg(&req, v, type, AF_INET, NULL, FR_ACT_TO_TBL);
 	if (has_family(v, AF_INET6))
 		rule_msg(&req, v, type, AF_INET6, NULL, FR_ACT_TO_TBL);
-	err = netif_nl_run(&v->nl, &req, errs);
-	if (err == -EMSGSIZE || err == -ETIMEDOUT)
-		return err;
-	return first_error_except(errs, req.count, fine);
+	return netif_nl_run(&v->nl, &req);
 }
 
 int vip_rules_install(struct netif_vip *v)
