@@ -319,6 +319,10 @@ static inline void bus_open(struct bus *b)
 	b->now = 1000;
 	b->next_epoch = 1;
 	b->rnd = 88172645463325252u;
+	for (uint8_t id = 1; id <= 2; id++) {
+		b->node[id].bus = b;
+		b->node[id].id = id;
+	}
 }
 
 static inline void bus_close(struct bus *b)
