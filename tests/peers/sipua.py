@@ -200,8 +200,10 @@ class Ua:
 
     def close(self):
         async def go():
-            for task in list(self._tasks):
+            tasks = list(self._tasks)
+            for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._server_sock.close()
             self._udp.close()
             for conn in list(self._conns.values()):
