@@ -67,6 +67,45 @@ static void a_standby_beside_an_active_stays(void **state)
 	STAY(&ev);
 }
 
+static void a_hanging_keeper_is_replaced(void **state)
+{
+	enum { MUTE = 1500 };
+	struct ha_evidence ev = quiet();
+	struct ha_rules r = rules;
+
+	r.mute_ms = MUTE;
+	ev.last_beat_ms = 90000;
+	ev.last_word_ms = 90200;
+	ev.now_ms = 90200 + MUTE - 1;
+	expect(&ev, &r, HA_STAY, 90200 + MUTE, __LINE__);
+	ev.now_ms++;
+	expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+	ev.peer_role = HA_ROLE_RELINQUISHING;
+	expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+	/* Never before its lease has run out. */
+	ev.peer_role = HA_ROLE_ACTIVE;
+	ev.last_word_ms = 1000;
+	ev.now_ms = 90000 + LEASE + SILENCE - 1;
+	expect(&ev, &r, HA_STAY, 90000 + LEASE + SILENCE, __LINE__);
+	/* It speaks one way, or was never heard the other: it lives. */
+	ev.now_ms = 100000;
+	ev.last_word_ms = 99999;
+	expect(&ev, &r, HA_STAY, 99999 + MUTE, __LINE__);
+	ev.last_word_ms = 1000;
+	ev.last_beat_ms = 99999;
+	expect(&ev, &r, HA_STAY, 99999 + LEASE + SILENCE, __LINE__);
+	ev.last_beat_ms = 0;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	ev.last_beat_ms = 1000;
+	ev.last_word_ms = 0;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	ev.last_word_ms = 1000;
+	r.witness = true;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	ev.quorate = true;
+	expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+}
+
 static void process_down(void **state)
 {
 	struct ha_evidence ev = quiet();
@@ -459,6 +498,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_standby_beside_an_active_stays),
+		cmocka_unit_test(a_hanging_keeper_is_replaced),
 		cmocka_unit_test(process_down),
 		cmocka_unit_test(node_down),
 		cmocka_unit_test(the_gateway_counts_when_asked_for),

@@ -436,7 +436,36 @@ static void a_wrong_digest_starts_again(void **state)
 	bus_assert_equal(a, s);
 }
 
+/* The old store stays until SYNC_END proves the new one. */
 static void a_mismatch_sweeps_nothing(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	for (uint64_t i = 0; i < 100; i++)
+		bus_put(a, i, 10, 1, 0);
+	bus_run(b, 20);
+	bus_split(b, true);
+	bus_run(b, 2);
+	bus_delete(a, 50, 0);
+	/* Longer than a tombstone lives: only the sweep can tell. */
+	b->now += TOMBSTONE_MS + 1;
+	bus_run(b, 2);
+	assert_int_equal(ha_store_tombstones(a->e->store), 0);
+	b->tamper = wrong_digest;
+	bus_split(b, false);
+	for (int ms = 0; ms < 1000 && !s->e->joiner.mismatches; ms++)
+		bus_run(b, 1);
+	assert_int_equal(s->e->joiner.mismatches, 1);
+	assert_true(bus_has(s, 50));
+	bus_run(b, 3000);
+	assert_true(a->in_sync && s->in_sync);
+	assert_false(bus_has(s, 50));
+	bus_assert_equal(a, s);
+}
+
+static void a_lost_chunk_starts_again(void **state)
 {
 	struct bus *b = *state;
 	struct node *a = &b->node[1], *s = &b->node[2];
@@ -596,6 +625,31 @@ static void late_frames_in_the_middle_of_a_stream(void **state)
 	bus_run(b, 1);
 	assert_string_equal(s->last_drop, "repeated frame");
 	assert_false(bus_has(s, 77));
+	/* A record in the middle of another's fragments. */
+	struct ha_frame f = {
+		.head = {.type = HA_FRAME_FRAGMENT,
+			 .epoch = epoch,
+			 .seq = seq + 1},
+		.fragment = {.key = {.id = 78},
+			     .version = {epoch, 5, 1},
+			     .total = 10,
+			     .size = 2,
+			     .data = (const uint8_t *)"xx"},
+	};
+	craft(b, 1, &f);
+	craft_batch(b, 1, epoch, seq + 2, 79);
+	bus_run(b, 1);
+	assert_string_equal(s->last_drop, "broken record stream");
+	assert_false(bus_has(s, 78));
+	bus_run(b, 300);
+	bus_assert_equal(a, s);
+	/* From nobody. */
+	s->e->peer_present = false;
+	craft_batch(b, 1, epoch, s->e->joiner.last + 1, 79);
+	while (bus_deliver_one(s))
+		;
+	assert_string_equal(s->last_drop, "not a member");
+	s->e->peer_present = true;
 	/* Towards the active: never. */
 	craft_batch(b, 2, epoch + 5, seq + 1, 77);
 	bus_run(b, 1);
@@ -659,6 +713,119 @@ static void an_aborted_claim_can_join(void **state)
 	bus_assert_equal(a, s);
 }
 
+/* Equal live records, but a tombstone of the aborted claim is in the way. */
+static void a_tombstone_of_an_aborted_claim_hides_nothing(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	bus_put(a, 1, 10, 1, 0);
+	bus_run(b, 10);
+	bus_split(b, true);
+	bus_run(b, 2);
+	bus_set_role(s, HA_ROLE_BECOMING_ACTIVE);
+	bus_put(s, 2, 20, 2, 0);
+	bus_delete(s, 2, 0);
+	bus_set_role(s, HA_ROLE_RELINQUISHING);
+	bus_set_role(s, HA_ROLE_SYNCING);
+	bus_split(b, false);
+	bus_run(b, 500);
+	assert_true(a->in_sync && s->in_sync);
+	bus_put(a, 2, 10, 1, 0);
+	bus_run(b, 20);
+	assert_true(bus_has(s, 2));
+	bus_assert_equal(a, s);
+}
+
+/* Up to the middle of a snapshot. */
+static void half_a_snapshot(struct bus *b)
+{
+	struct node *a = bus_boot(b, 1);
+
+	bus_activate(a);
+	a->e->p.snapshot_bytes_per_s = 1 << 20;
+	for (uint64_t i = 0; i < 5000; i++)
+		bus_put(a, i, 100, 1, 0);
+	bus_boot(b, 2);
+	bus_run(b, 150);
+	assert_int_equal(a->e->donor.state, DONOR_SNAPSHOT);
+	assert_int_equal(b->node[2].e->joiner.state, JOINER_RECEIVING);
+	a->e->p.snapshot_bytes_per_s = 100 << 20;
+}
+
+/* Well before the joiner would lose its patience. */
+static void a_snapshot_given_up_is_asked_for_again(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	half_a_snapshot(b);
+	a->full = true;
+	for (uint64_t i = 0; i < 1500; i++) {
+		bus_put(a, i, 1000, 1, 0);
+		bus_flush(a);
+	}
+	assert_int_equal(a->e->donor.state, DONOR_NONE);
+	a->full = false;
+	bus_run(b, 1000);
+	assert_true(a->in_sync && s->in_sync);
+	bus_assert_equal(a, s);
+}
+
+static void a_donor_that_stops_amid_a_snapshot(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	half_a_snapshot(b);
+	bus_set_role(a, HA_ROLE_RELINQUISHING);
+	bus_set_role(a, HA_ROLE_SYNCING);
+	bus_run(b, 5);
+	assert_int_equal(s->e->joiner.state, JOINER_WANT);
+	bus_activate(a);
+	bus_run(b, 1000);
+	assert_true(a->in_sync && s->in_sync);
+	bus_assert_equal(a, s);
+}
+
+static void a_donor_that_stands_still_amid_a_snapshot(void **state)
+{
+	struct bus *b = *state;
+	struct node *s = &b->node[2];
+
+	half_a_snapshot(b);
+	for (int ms = 0; ms < RECEIVE_TIMEOUT_MS - 100; ms++, b->now++)
+		bus_flush(s);
+	assert_int_equal(s->e->joiner.state, JOINER_RECEIVING);
+	for (int ms = 0; ms < 200; ms++, b->now++)
+		bus_flush(s);
+	assert_int_equal(s->e->joiner.state, JOINER_ASKED);
+	bus_run(b, 1000);
+	bus_assert_equal(&b->node[1], s);
+	assert_true(s->in_sync);
+}
+
+/* Leave and join coalesced into nothing: its boot id tells. */
+static void a_peer_that_restarted_unseen(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+
+	bus_pair(b);
+	bus_put(a, 1, 10, 1, 0);
+	bus_run(b, 10);
+	s->e->own.boot_id++;
+	ha_store_reap(s->e->store, UINT64_MAX, 0);
+	s->e->status_due = true;
+	s->e->in_sync = s->e->in_sync_told = s->in_sync = false;
+	bus_flush(s);
+	while (bus_deliver_one(a))
+		;
+	assert_int_equal(a->e->donor.state, DONOR_NONE);
+	assert_false(a->in_sync);
+}
+
 static void tombstones_outlive_the_peers_absence_and_go(void **state)
 {
 	struct bus *b = *state;
@@ -708,6 +875,8 @@ static void a_handover_keeps_the_last_words(void **state)
 	assert_int_equal(s->last_command, HA_CMD_GO);
 	bus_assert_equal(a, s);
 	bus_activate(s);
+	/* Versions go on above everything seen. */
+	assert_true(s->e->generation >= a->e->generation);
 	bus_put(s, 3, 10, 1, 0);
 	bus_run(b, 10);
 	bus_set_role(a, HA_ROLE_SYNCING);
@@ -981,12 +1150,18 @@ int main(void)
 		T(puts_during_a_split_are_made_good),
 		T(a_wrong_digest_starts_again),
 		T(a_mismatch_sweeps_nothing),
+		T(a_lost_chunk_starts_again),
 		T(a_missing_frame_is_noticed),
 		T(a_frame_the_group_refuses_breaks_the_stream),
 		T(frames_of_an_older_epoch_change_nothing),
 		T(late_frames_in_the_middle_of_a_stream),
 		T(go_of_an_older_epoch_is_dropped),
 		T(an_aborted_claim_can_join),
+		T(a_tombstone_of_an_aborted_claim_hides_nothing),
+		T(a_snapshot_given_up_is_asked_for_again),
+		T(a_donor_that_stops_amid_a_snapshot),
+		T(a_donor_that_stands_still_amid_a_snapshot),
+		T(a_peer_that_restarted_unseen),
 		T(tombstones_outlive_the_peers_absence_and_go),
 		T(a_handover_keeps_the_last_words),
 		T(a_donor_that_changed_its_mind),
