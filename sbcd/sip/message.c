@@ -480,7 +480,8 @@ static void add_details(msg_t *msg, sip_t *sip, const struct call_send *s)
 }
 
 /* A phrase is free text: it may tell what it must not. */
-static const char *pass_phrase(const struct sip_agent *from, const char *phrase)
+static const char *pass_phrase(su_home_t *home, const struct sip_agent *from,
+			       const char *phrase)
 {
 	struct hide_set hide;
 
@@ -490,7 +491,8 @@ static const char *pass_phrase(const struct sip_agent *from, const char *phrase)
 	if (strlen(phrase) > 128 ||
 	    hide_find(&hide, true, phrase, strlen(phrase), NULL))
 		return NULL;
-	return phrase;
+	/* The stack only notes where it stands, and this message may wait. */
+	return su_strdup(home, phrase);
 }
 
 msg_t *message_response(struct sip_agent *a, nta_incoming_t *irq,
@@ -500,10 +502,12 @@ msg_t *message_response(struct sip_agent *a, nta_incoming_t *irq,
 	const sip_t *source = s->source_msg;
 	msg_t *msg = nta_msg_create(a->nta, 0);
 	sip_t *sip = msg ? sip_object(msg) : NULL;
-	const char *phrase = source ? pass_phrase(from, s->reason) : NULL;
+	const char *phrase = NULL;
 
 	if (!sip)
 		return NULL;
+	if (source)
+		phrase = pass_phrase(msg_home(msg), from, s->reason);
 	if (has_contact(s->method) && s->status < 300 &&
 	    add_contact(a, msg, sip, d, d->peer.family, d->transport))
 		goto err;

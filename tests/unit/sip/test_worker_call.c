@@ -385,8 +385,18 @@ static void nothing_leaves_before_its_commit(void **state)
 	keeper.hold = true;
 	answer_to(&um, inv, 180, "callee", NULL, NULL);
 	expect_nothing(&pbx, "an uncommitted 180");
+	/* What held messages are made of must not die meanwhile. */
+	for (int i = 0; i < 50; i++)
+		answer_to(&um,
+			  "INVITE x SIP/2.0\r\nVia: SIP/2.0/UDP 10.20.0.10;"
+			  "branch=z9hG4bKfill\r\nFrom: <sip:q@q>;tag=q\r\n"
+			  "To: <sip:q@q>;tag=q\r\nCall-ID: q\r\n"
+			  "CSeq: 1 INVITE\r\n\r\n",
+			  486, NULL, NULL, NULL);
+	run_ms(50);
 	keeper_release();
 	expect_status(&pbx, 180, "INVITE");
+	assert_int_equal(strncmp(pbx.msg, "SIP/2.0 180 Ringing\r\n", 21), 0);
 	keeper.hold = true;
 	answer_to(&um, inv, 200, "callee", NULL,
 		  sdp_text("10.20.0.50", 40000, ""));
