@@ -125,6 +125,29 @@ static bool wins_tie(const struct ha_evidence *ev)
 	return ev->node < ev->peer_node;
 }
 
+/*
+ * The peer's keeper hangs: its process is there, so corosync keeps it in the
+ * group. It renews nothing, and its lease has run out when its last beat is
+ * old enough. Beats alone may be filtered somewhere, frames alone may wait in
+ * corosync: both must have stopped after having been heard.
+ */
+static struct ha_decision beside_server(const struct ha_evidence *ev,
+					const struct ha_rules *rules,
+					const char *why)
+{
+	uint64_t at;
+
+	if (!rules->mute_ms || !ev->last_beat_ms || !ev->last_word_ms)
+		return decide(HA_STAY, why);
+	at = later(ev->last_beat_ms + rules->lease_ms + rules->silence_ms,
+		   ev->last_word_ms + rules->mute_ms);
+	if (ev->now_ms < at)
+		return wait_until(at, why);
+	if (witness_refuses(ev, rules))
+		return decide(HA_STAY, "the peer hangs, but not quorate");
+	return decide(HA_CLAIM, "the peer's keeper hangs, its lease ran out");
+}
+
 static struct ha_decision beside_member(const struct ha_evidence *ev,
 					const struct ha_rules *rules)
 {
@@ -133,9 +156,9 @@ static struct ha_decision beside_member(const struct ha_evidence *ev,
 	if (!ev->peer_known)
 		return decide(HA_STAY, "the peer has not said its role yet");
 	if (serves(ev->peer_role))
-		return decide(HA_STAY, "the peer is active");
+		return beside_server(ev, rules, "the peer is active");
 	if (ev->peer_role == HA_ROLE_RELINQUISHING)
-		return decide(HA_STAY, "the peer is releasing");
+		return beside_server(ev, rules, "the peer is releasing");
 	if (!wins_tie(ev))
 		return decide(HA_STAY, "nobody is active: the peer must be");
 	if (witness_refuses(ev, rules))

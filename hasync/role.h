@@ -24,17 +24,17 @@ enum ha_role {
 
 enum ha_event {
 	HA_EV_PEER_ACTIVE = 0, /* an active peer is in the group */
-	HA_EV_SYNCED,	       /* our store equals the active's */
-	HA_EV_SYNC_LOST,       /* it no longer does */
-	HA_EV_CLAIM,	       /* arbitration: we must become active */
-	HA_EV_CLAIM_ABORT,     /* revoked before it was done */
-	HA_EV_CLAIMED,	       /* epoch durable, MAC/IP up, gate open */
-	HA_EV_CLAIM_FAILED,    /* netlink or disk refused */
-	HA_EV_YIELD,	       /* a rightful active exists, or we lost the
-				  right to be active */
-	HA_EV_HANDOVER,	       /* planned switchover starts here */
-	HA_EV_RELEASED,	       /* MAC/IP off, gate shut, workers restarted */
-	HA_EV_FAULT,	       /* health says: this node cannot serve */
+	HA_EV_SYNCED, /* our store equals the active's */
+	HA_EV_SYNC_LOST, /* it no longer does */
+	HA_EV_CLAIM, /* arbitration: we must become active */
+	HA_EV_CLAIM_ABORT, /* revoked before it was done */
+	HA_EV_CLAIMED, /* epoch durable, MAC/IP up, gate open */
+	HA_EV_CLAIM_FAILED, /* netlink or disk refused */
+	HA_EV_YIELD, /* a rightful active exists, or we lost the
+			right to be active */
+	HA_EV_HANDOVER, /* planned switchover starts here */
+	HA_EV_RELEASED, /* MAC/IP off, gate shut, workers restarted */
+	HA_EV_FAULT, /* health says: this node cannot serve */
 	HA_EV_REPAIRED,
 	HA_EV_COUNT
 };
@@ -45,11 +45,12 @@ enum ha_action {
 	HA_ACT_SHUT_GATE = 1 << 0,
 	HA_ACT_QUIESCE = 1 << 1, /* stop SIP input, flush, forward media, GO */
 	HA_ACT_RELEASE = 1 << 2, /* addresses and MAC off */
-	HA_ACT_RESTART_WORKERS = 1 << 3, /* a worker never goes active->standby */
-	HA_ACT_NEW_EPOCH = 1 << 4,	 /* durable before anything is sent */
-	HA_ACT_TAKE = 1 << 5,		 /* gate open, MAC/IP, announce */
-	HA_ACT_ACTIVATE = 1 << 6,	 /* workers */
-	HA_ACT_JOIN = 1 << 7,		 /* ask for a snapshot */
+	HA_ACT_RESTART_WORKERS = 1
+				 << 3, /* a worker never goes active->standby */
+	HA_ACT_NEW_EPOCH = 1 << 4, /* durable before anything is sent */
+	HA_ACT_TAKE = 1 << 5, /* gate open, MAC/IP, announce */
+	HA_ACT_ACTIVATE = 1 << 6, /* workers */
+	HA_ACT_JOIN = 1 << 7, /* ask for a snapshot */
 };
 
 struct ha_step {
@@ -62,13 +63,14 @@ struct ha_step ha_role_step(enum ha_role role, enum ha_event event);
 const char *ha_role_name(enum ha_role role);
 const char *ha_event_name(enum ha_event event);
 
-/* ---- arbitration ---------------------------------------------------------- */
+/* ---- arbitration ----------------------------------------------------------
+ */
 enum ha_peer_left {
-	HA_LEFT_NOT = 0,  /* it is a member */
-	HA_LEFT_NEVER,	  /* never seen since we started */
+	HA_LEFT_NOT = 0, /* it is a member */
+	HA_LEFT_NEVER, /* never seen since we started */
 	HA_LEFT_PROCDOWN, /* its keeper ended, its node lives */
 	HA_LEFT_NODEDOWN, /* its node left the ring */
-	HA_LEFT_CLEAN,	  /* it said RELEASED before it left */
+	HA_LEFT_CLEAN, /* it said RELEASED before it left */
 };
 
 struct ha_evidence {
@@ -76,7 +78,7 @@ struct ha_evidence {
 	uint64_t start_ms; /* when this node's keeper joined the group */
 	enum ha_role role;
 	uint8_t node;
-	bool in_group;	 /* we are a member and the group answers */
+	bool in_group; /* we are a member and the group answers */
 	bool synced_once; /* our store has been equal to an active's */
 	enum ha_peer_left peer_left;
 	uint64_t peer_left_ms;
@@ -92,6 +94,9 @@ struct ha_evidence {
 	uint8_t peer_node;
 	/* Beats: last time any path carried one of the peer's. */
 	uint64_t last_beat_ms;
+	/* Last frame of its keeper through the group; it has to send one
+	 * often enough (see rules.mute_ms). */
+	uint64_t last_word_ms;
 	bool peer_released; /* the peer's guard said: MAC/IP off, gate shut,
 			       for the boot id we knew */
 	/* Right to be active (filled in as paths are built). */
@@ -101,11 +106,14 @@ struct ha_evidence {
 };
 
 struct ha_rules {
-	uint32_t silence_ms;  /* T: all paths silent so long */
-	uint32_t lease_ms;    /* egress lease of an active */
+	uint32_t silence_ms; /* T: all paths silent so long */
+	uint32_t lease_ms; /* egress lease of an active */
 	uint32_t cold_start_ms; /* wait for the peer at start */
-	uint32_t tie_grace_ms;	/* nobody active for so long: tie-break */
-	bool witness;		/* a claim needs its quorate */
+	uint32_t tie_grace_ms; /* nobody active for so long: tie-break */
+	/* A member that sends neither beats nor frames for so long hangs;
+	   0 = such a member is waited for. */
+	uint32_t mute_ms;
+	bool witness; /* a claim needs its quorate */
 	bool gateway; /* without a witness a claim on silence needs a gateway */
 };
 
@@ -113,7 +121,7 @@ enum ha_verdict { HA_STAY = 0, HA_CLAIM, HA_YIELD };
 
 struct ha_decision {
 	enum ha_verdict verdict;
-	const char *reason;  /* static string, always set */
+	const char *reason; /* static string, always set */
 	uint64_t recheck_ms; /* monotonic; UINT64_MAX = on the next event */
 };
 

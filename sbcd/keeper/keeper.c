@@ -24,6 +24,7 @@
 
 enum {
 	LOCK_WAIT_MS = 2000,
+	TICK_MS = 10,
 	HOUSE_MS = 100,
 	GUARD_RESTART_MS = 100,
 	DISK_QUEUE = 64,
@@ -33,7 +34,6 @@ enum {
 	COMMIT_TIMEOUT_MS = HUB_COMMIT_MS,
 	BATCH_MS = 2,
 	BATCH_BYTES = 32768,
-	STATUS_INTERVAL_MS = 500,
 	MISSED_ACKS_MAX = 3,
 	/* Turns of the loop a clean stop may take for its last words. */
 	STOP_TURN_MS = 5,
@@ -198,6 +198,8 @@ static void cpg_deliver(void *ctx, uint8_t from, const void *frame, size_t size)
 {
 	struct keeper *k = ctx;
 
+	if (from == k->roles.ev.peer_node)
+		k->roles.ev.last_word_ms = clock_mono_ms();
 	ha_engine_receive(k->engine, from, frame, size);
 }
 
@@ -336,7 +338,7 @@ static void on_tick(void *ctx)
 
 	beat_tick(k->beat);
 	role_evaluate(k);
-	loop_timer_arm(k->tick, k->config->cluster.beat_ms);
+	loop_timer_arm(k->tick, TICK_MS);
 }
 
 static void on_house(void *ctx)
@@ -417,7 +419,7 @@ static int make_engine(struct keeper *k)
 		.commit_timeout_ms = COMMIT_TIMEOUT_MS,
 		.batch_ms = BATCH_MS,
 		.batch_bytes = BATCH_BYTES,
-		.status_interval_ms = STATUS_INTERVAL_MS,
+		.status_interval_ms = KEEPER_STATUS_MS,
 		.snapshot_bytes_per_s = SNAPSHOT_BYTES_PER_S,
 		.missed_acks_max = MISSED_ACKS_MAX,
 		.ops = &engine_ops,

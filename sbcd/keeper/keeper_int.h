@@ -33,6 +33,7 @@ enum {
 	KEEPER_WAITERS_MAX = 8, /* control clients waiting for a hand-over */
 	KEEPER_QUERIES_MAX = 16, /* questions to workers under way */
 	KEEPER_POISON_MAX = 64,
+	KEEPER_STATUS_MS = 500, /* at least so often in the group */
 	KEEPER_KEY_HEX_SIZE = 2 * HA_BEAT_KEY_SIZE + 1,
 };
 
@@ -68,6 +69,8 @@ struct roles {
 	uint32_t todo; /* actions under way, enum ha_action */
 	bool running; /* inside run_actions() */
 	uint64_t claim_us;
+	uint64_t looked_ms; /* last arbitration */
+	uint64_t claim_from_ms; /* not before: we stood still */
 	struct loop_timer *recheck, *announce, *epoch_wait, *lapse;
 	unsigned announced;
 	struct ha_status peer; /* last heard */

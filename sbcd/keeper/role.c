@@ -8,6 +8,10 @@
 
 enum {
 	TIE_GRACE_MS = 1000,
+	/* Three times the interval at which an idle keeper says its status. */
+	MUTE_MS = 3 * KEEPER_STATUS_MS,
+	/* The tick of the main loop comes every few ms. */
+	OWN_STALL_MS = 150,
 	/* A disk that does not write an epoch within this time is passed. */
 	EPOCH_WAIT_MS = 200,
 	/* Beats to listen for after a lapsed lease, before it is reopened. */
@@ -290,6 +294,23 @@ static void gather(struct keeper *k)
 	}
 }
 
+/*
+ * This process, or the whole machine, stood still: all that looks like the
+ * peer's silence is our own deafness. What is queued is listened to first.
+ */
+static void notice_own_stall(struct keeper *k)
+{
+	struct roles *r = &k->roles;
+	uint64_t now_ms = clock_mono_ms();
+
+	if (r->looked_ms && now_ms - r->looked_ms > OWN_STALL_MS) {
+		log_warn("event=stood-still ms=%" PRIu64,
+			 now_ms - r->looked_ms);
+		r->claim_from_ms = now_ms + r->rules.silence_ms;
+	}
+	r->looked_ms = now_ms;
+}
+
 static void on_recheck(void *ctx)
 {
 	role_evaluate(ctx);
@@ -302,6 +323,7 @@ void role_evaluate(struct keeper *k)
 
 	if (k->stopping)
 		return;
+	notice_own_stall(k);
 	gather(k);
 	if (r->role == HA_ROLE_INIT && r->ev.peer_known &&
 	    r->ev.peer_left == HA_LEFT_NOT &&
@@ -311,6 +333,10 @@ void role_evaluate(struct keeper *k)
 		r->ev.role = r->role;
 	}
 	d = ha_arbitrate(&r->ev, &r->rules);
+	if (d.verdict == HA_CLAIM && r->ev.now_ms < r->claim_from_ms) {
+		loop_timer_arm(r->recheck, r->claim_from_ms - r->ev.now_ms);
+		return;
+	}
 	if (d.verdict == HA_CLAIM)
 		role_event(k, HA_EV_CLAIM, d.reason);
 	else if (d.verdict == HA_YIELD)
@@ -339,6 +365,7 @@ void role_on_members(struct keeper *k, bool self, bool peer,
 		ev->peer_left = HA_LEFT_NOT;
 		ev->peer_known = false;
 		ev->peer_go = false;
+		ev->last_word_ms = now_ms;
 		r->peer_released_word = false;
 		log_notice("event=peer-joined");
 		timeline_add(&k->timeline, "peer joined", "");
@@ -491,6 +518,7 @@ int role_create(struct keeper *k)
 	r->rules.lease_ms = c->lease_ms;
 	r->rules.cold_start_ms = c->cold_start_ms;
 	r->rules.tie_grace_ms = TIE_GRACE_MS;
+	r->rules.mute_ms = MUTE_MS;
 	r->rules.witness = r->ev.witness_configured;
 	r->epoch = k->epoch.active;
 	snprintf(r->sync_reason, sizeof(r->sync_reason), "just started");

@@ -422,6 +422,22 @@ static void sync_lost_with_the_peer_changes_nothing(void **state)
 	assert_int_equal(f->k.roles.role, HA_ROLE_STANDBY);
 }
 
+static void after_standing_still_it_listens_first(void **state)
+{
+	struct fixture *f = *state;
+
+	become_standby(f);
+	role_on_members(&f->k, true, false, HA_LEFT_NODEDOWN);
+	f->k.roles.ev.peer_left_ms -= 1000;
+	f->k.roles.looked_ms -= 500;
+	role_evaluate(&f->k);
+	assert_int_equal(f->k.roles.role, HA_ROLE_STANDBY);
+	turn(f, 50);
+	assert_int_equal(f->k.roles.role, HA_ROLE_STANDBY);
+	turn(f, 70);
+	assert_int_equal(f->k.roles.role, HA_ROLE_ACTIVE);
+}
+
 /* ---- losing it
  * ----------------------------------------------------------------------- */
 static void yielding_goes_in_order(void **state)
@@ -634,6 +650,7 @@ int main(void)
 		T(released_word_makes_a_clean_leave),
 		T(the_guards_word_counts_for_its_boot),
 		T(sync_lost_with_the_peer_changes_nothing),
+		T(after_standing_still_it_listens_first),
 		T(yielding_goes_in_order),
 		T(a_lapsed_lease_is_reopened_without_a_rival),
 		T(a_lapsed_lease_stays_shut_beside_a_rival),
