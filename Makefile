@@ -126,11 +126,13 @@ $(B)/bin/sbcctl: $(foreach m,$(USES_cli),$(call lib_of,$(m)))
 # ---- tools: one directory under tests/tools is one program ----------------
 TOOLS := $(notdir $(patsubst %/,%,$(dir $(wildcard tests/tools/*/main.c))))
 TOOL_LIBS := -lsrtp2 -lcrypto -lssl -ljansson -lpcap -lm
+# Archives of ours that a tool exercises.
+TOOL_USES_haprobe := hasync
 define tool_rules
-$(B)/bin/$(1): $(call objs,$(wildcard tests/tools/$(1)/*.c))
+$(B)/bin/$(1): $(call objs,$(wildcard tests/tools/$(1)/*.c)) $(foreach m,$(TOOL_USES_$(1)),$(call lib_of,$(m)))
 	@mkdir -p $$(@D)
 	$$(say) LD $$@
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$^ -Wl,--as-needed $$(TOOL_LIBS) -o $$@
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$(filter %.o,$$^) $(if $(TOOL_USES_$(1)),$$(call link_libs,$$(TOOL_USES_$(1)))) -Wl,--as-needed $$(TOOL_LIBS) -o $$@
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool_rules,$(t))))
 .PHONY: tools
