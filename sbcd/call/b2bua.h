@@ -95,6 +95,8 @@ struct call_ops {
 	int (*restore)(void *ctx, struct txn *t, const struct rec_dialog *d);
 	/* Ends the stack's transaction. */
 	void (*release)(void *ctx, struct txn *t);
+	/* The call dies: what still waits is dropped. */
+	void (*forget)(void *ctx, struct call *c);
 	/* Nothing of this call waits for a commit? */
 	bool (*drained)(void *ctx, const struct call *c);
 	/* An address of ours to show in URIs on that side, "10.0.0.1". */

@@ -97,6 +97,7 @@ void call_free(struct call *c)
 	c->deleting = true;
 	while (c->txns)
 		txn_free(c->txns);
+	b->ops->forget(b->ctx, c);
 	for (unsigned i = 0; i < c->legs_len; i++)
 		leg_free(c->legs[i]);
 	while (c->streams_len)

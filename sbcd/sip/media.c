@@ -357,6 +357,10 @@ ssize_t media_relay(void *ctx, struct leg *from, struct rec_dialog *from_d,
 	err = read_said(&r, in, in_size, why);
 	if (err)
 		return err;
+	if (offer && !r.said.media_count && !r.c->state) {
+		refuse(why, 304, "No media offered");
+		return -EPROTO;
+	}
 	err = plan_streams(&r);
 	if (err) {
 		release_ports(&r);

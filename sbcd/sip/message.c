@@ -391,7 +391,7 @@ msg_t *message_request(struct sip_agent *a, const struct rec_dialog *d,
 	if (add_target(msg, sip, d, s) || add_identity(msg, sip, d, s) ||
 	    add_hops(msg, sip, s->method == METHOD_ACK ? NULL : source))
 		goto err;
-	if (has_contact(s->method) &&
+	if ((has_contact(s->method) || s->method == METHOD_OPTIONS) &&
 	    add_contact(a, msg, sip, d, hop->addr.family, hop->transport))
 		goto err;
 	add_offers(a, msg, sip, s, source);

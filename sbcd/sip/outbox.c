@@ -242,14 +242,20 @@ void outbox_forget(struct sip_worker *w, struct txn *t)
 		*at = h->next;
 		held_free(w, h);
 	}
-	if (!t->call->deleting || !o || o->draining)
+}
+
+void outbox_drop(struct sip_worker *w, struct call *c)
+{
+	struct outbox *o = c->outbox;
+	struct held *h;
+
+	if (!o)
 		return;
-	/* The call dies with what it had to say. */
 	while ((h = o->head)) {
 		o->head = h->next;
 		held_free(w, h);
 	}
-	t->call->outbox = NULL;
+	c->outbox = NULL;
 	free(o);
 }
 

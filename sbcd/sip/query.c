@@ -25,12 +25,13 @@ static json_t *stats(struct sip_worker *w)
 	struct b2bua_stats s;
 
 	b2bua_stats(w->b2bua, &s);
-	return json_pack(
-		"{s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "active",
-		b2bua_active(w->b2bua), "epoch", (json_int_t)w->epoch, "calls",
-		(json_int_t)s.calls, "legs", (json_int_t)s.legs, "transactions",
-		(json_int_t)s.txns, "ports", (json_int_t)s.ports, "restoring",
-		(json_int_t)s.restoring, "held", (json_int_t)w->held_len);
+	return json_pack("{s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "active",
+			 b2bua_active(w->b2bua), "epoch", (json_int_t)w->epoch,
+			 "calls", (json_int_t)s.calls, "legs",
+			 (json_int_t)s.legs, "transactions", (json_int_t)s.txns,
+			 "ports", (json_int_t)s.ports, "restoring",
+			 (json_int_t)s.restoring, "held",
+			 (json_int_t)w->held_len, "agents", pings_json(w));
 }
 
 static json_t *leg_json(const struct leg *l)

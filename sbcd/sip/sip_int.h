@@ -8,6 +8,8 @@
 
 #include "sbcd/sip/stack.h"
 
+#include <jansson.h>
+
 #include "sbcd/call/b2bua.h"
 #include "sbcd/record/link.h"
 #include "sbcd/sip/hide.h"
@@ -36,6 +38,7 @@ struct sip_agent {
 
 struct barrier;
 struct held;
+struct ping;
 
 struct sip_worker {
 	su_root_t *root;
@@ -51,6 +54,7 @@ struct sip_worker {
 	struct barrier *barriers;
 	size_t held_len;
 	struct held *failed; /* requests the stack did not take */
+	struct ping *pings; /* one a session agent */
 	uint64_t epoch;
 	bool quiesce_wanted, quiesced;
 	uint64_t quiesce_until_ms;
@@ -149,6 +153,7 @@ int outbox_add(struct sip_worker *w, struct call *c, struct txn *t,
 void outbox_committed(struct sip_worker *w, uint64_t token);
 /* The transaction dies: what it would have sent is not sent. */
 void outbox_forget(struct sip_worker *w, struct txn *t);
+void outbox_drop(struct sip_worker *w, struct call *c);
 bool outbox_empty(const struct call *c);
 /* Tells the B2BUA of requests that could not be sent. */
 void outbox_failures(struct sip_worker *w);
@@ -172,6 +177,15 @@ ssize_t media_relay(void *ctx, struct leg *from, struct rec_dialog *from_d,
 		    struct call_refusal *why);
 /* What a peer must not be shown of the other side. */
 void media_hide(const struct sip_agent *from, struct hide_set *hide);
+
+/* ---- ping.c -----------------------------------------------------------------
+ */
+int pings_create(struct sip_worker *w) __attribute__((warn_unused_result));
+void pings_start(struct sip_worker *w);
+/* Sends what is due; ms until the next, -1 = none. */
+int64_t pings_turn(struct sip_worker *w);
+json_t *pings_json(const struct sip_worker *w);
+void pings_destroy(struct sip_worker *w);
 
 /* ---- query.c
  * ------------------------------------------------------------------------

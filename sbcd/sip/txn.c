@@ -244,6 +244,11 @@ static void op_release(void *ctx, struct txn *t)
 	t->handle = NULL;
 }
 
+static void op_forget(void *ctx, struct call *c)
+{
+	outbox_drop(ctx, c);
+}
+
 static bool op_drained(void *ctx, const struct call *c)
 {
 	return outbox_empty(c);
@@ -293,6 +298,7 @@ const struct call_ops sip_call_ops = {
 	.retransmit = op_retransmit,
 	.restore = op_restore,
 	.release = op_release,
+	.forget = op_forget,
 	.drained = op_drained,
 	.local_host = op_local_host,
 	.sdp = media_relay,

@@ -81,6 +81,8 @@ static int on_config(void *ctx, const char *text, const char *node_text)
 	err = b2bua_create(&w->b2bua, &p);
 	if (!err)
 		err = agents_create(w);
+	if (!err)
+		err = pings_create(w);
 out:
 	explicit_bzero(&p.key, sizeof(p.key));
 	if (err)
@@ -120,6 +122,7 @@ static void on_activate(void *ctx, uint64_t epoch)
 	w->epoch = epoch;
 	b2bua_activate(w->b2bua);
 	guard_listen(true);
+	pings_start(w);
 	if (worker_link_activated(w->link, epoch))
 		stop(w, 1);
 	log_notice("event=sip-active epoch=%llu", (unsigned long long)epoch);
@@ -218,6 +221,11 @@ static void quiesce(struct sip_worker *w)
 		stop(w, 1);
 }
 
+static int64_t sooner(int64_t a, int64_t b)
+{
+	return a < 0 ? b : b < 0 || a < b ? a : b;
+}
+
 static void run(struct sip_worker *w)
 {
 	while (!w->gone) {
@@ -227,6 +235,8 @@ static void run(struct sip_worker *w)
 			outbox_failures(w);
 			wait = b2bua_turn(w->b2bua);
 		}
+		if (w->pings && !w->quiesce_wanted)
+			wait = sooner(wait, pings_turn(w));
 		quiesce(w);
 		guard_idle();
 		watch_link(w);
@@ -236,6 +246,22 @@ static void run(struct sip_worker *w)
 			wait = 5;
 		su_root_step(w->root, (su_duration_t)wait);
 	}
+}
+
+/* The order matters: calls hold transactions, those hold agents. */
+static void finish(struct sip_worker *w)
+{
+	if (w->pings)
+		pings_destroy(w);
+	b2bua_destroy(w->b2bua);
+	outbox_destroy(w);
+	agents_destroy(w);
+	if (w->root)
+		su_root_destroy(w->root);
+	worker_link_destroy(w->link);
+	config_destroy(w->config);
+	su_deinit();
+	free(w);
 }
 
 __attribute__((format(printf, 2, 0))) static void
@@ -278,5 +304,6 @@ int sip_worker_main(void)
 out:
 	if (err)
 		log_err("event=sip-exit code=%d", err);
+	finish(w);
 	return err ? 1 : 0;
 }

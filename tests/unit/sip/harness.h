@@ -84,9 +84,9 @@ static UNUSED const char *conf_text(void)
 		" address = {\"10.20.0.10/24\", \"fd00:20::10/64\"}\n"
 		" gateway = {\"10.20.0.1\", \"fd00:20::1\"} }\n"
 		"realm \"core\" { network-interface = core\n"
-		" steering-pool = \"20000-20999\" }\n"
+		" steering-pool = \"20000-59999\" }\n"
 		"realm \"cloud\" { network-interface = cloud\n"
-		" steering-pool = \"20000-20999\" }\n"
+		" steering-pool = \"20000-59999\" }\n"
 		"sip-interface \"core\" { realm = core port udp { } port tcp { } }\n"
 		"sip-interface \"cloud\" { realm = cloud port udp { } port tcp { } }\n"
 		"session-agent \"pbx\" { realm = core host = \"10.10.0.50\" }\n"
@@ -157,6 +157,19 @@ static UNUSED bool keeper_replay_one(void *ctx, const struct ha_item *item)
 	return true;
 }
 
+/* There with the address sanitizer only. */
+extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static UNUSED int keeper_worker(void)
+{
+	int code = sip_worker_main();
+
+	if (__lsan_do_recoverable_leak_check &&
+	    __lsan_do_recoverable_leak_check())
+		code = 23;
+	return code;
+}
+
 /* Forks a worker, gives it the configuration and every record. */
 static UNUSED void keeper_start(bool activate)
 {
@@ -180,7 +193,7 @@ static UNUSED void keeper_start(bool activate)
 		log_init("a", "sip",
 			 getenv("SIP_TEST_LOG") ? atoi(getenv("SIP_TEST_LOG"))
 						: LOG_ERR);
-		_exit(sip_worker_main());
+		_exit(keeper_worker());
 	}
 	close(fds[1]);
 	assert_int_equal(link_create(&keeper.link, fds[0]), 0);
@@ -205,6 +218,19 @@ static UNUSED void keeper_kill(void)
 	link_destroy(keeper.link);
 	keeper.link = NULL;
 	keeper.pid = 0;
+}
+
+/* The worker ends by itself when its keeper is gone, and leaves nothing. */
+static UNUSED void keeper_stop(void)
+{
+	int status;
+
+	link_destroy(keeper.link);
+	keeper.link = NULL;
+	assert_int_equal(waitpid(keeper.pid, &status, 0), keeper.pid);
+	keeper.pid = 0;
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static UNUSED void keeper_committed(uint64_t token)

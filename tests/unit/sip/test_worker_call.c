@@ -345,6 +345,11 @@ static void more_bad_requests(void **state)
 	expect_status(&pbx, 488, "INVITE");
 	assert_non_null(header(pbx.msg, "Warning"));
 	ack(&a, NULL);
+	dlg_new(&a, &pbx, "2000");
+	request(&a, "INVITE", NULL, "v=0\r\nnonsense\r\n");
+	expect_status(&pbx, 488, "INVITE");
+	assert_non_null(header(pbx.msg, "Warning"));
+	ack(&a, NULL);
 	/* Nobody's dialog. */
 	snprintf(a.remote, sizeof(a.remote), "<sip:x@y>;tag=none");
 	refuse(481, "BYE", NULL, NULL);
@@ -385,18 +390,9 @@ static void nothing_leaves_before_its_commit(void **state)
 	keeper.hold = true;
 	answer_to(&um, inv, 180, "callee", NULL, NULL);
 	expect_nothing(&pbx, "an uncommitted 180");
-	/* What held messages are made of must not die meanwhile. */
-	for (int i = 0; i < 50; i++)
-		answer_to(&um,
-			  "INVITE x SIP/2.0\r\nVia: SIP/2.0/UDP 10.20.0.10;"
-			  "branch=z9hG4bKfill\r\nFrom: <sip:q@q>;tag=q\r\n"
-			  "To: <sip:q@q>;tag=q\r\nCall-ID: q\r\n"
-			  "CSeq: 1 INVITE\r\n\r\n",
-			  486, NULL, NULL, NULL);
 	run_ms(50);
 	keeper_release();
 	expect_status(&pbx, 180, "INVITE");
-	assert_int_equal(strncmp(pbx.msg, "SIP/2.0 180 Ringing\r\n", 21), 0);
 	keeper.hold = true;
 	answer_to(&um, inv, 200, "callee", NULL,
 		  sdp_text("10.20.0.50", 40000, ""));
@@ -415,6 +411,31 @@ static void nothing_leaves_before_its_commit(void **state)
 	answer_to(&um, um.msg, 200, NULL, NULL, NULL);
 	expect_status(&pbx, 200, "BYE");
 	keeper_expect_records(0);
+}
+
+/* What a held response is made of must not die with its original. */
+static void held_response_is_whole(void **state)
+{
+	char *inv;
+
+	invite();
+	inv = keep(um.msg);
+	keeper.hold = true;
+	answer_to(&um, inv, 180, "callee", "X-Note: first\r\n", NULL);
+	run_ms(30);
+	answer_to(&um, inv, 603, "callee", NULL, NULL);
+	run_ms(30);
+	for (int i = 0; i < 50; i++) {
+		dlg_new(&b, &um, "x");
+		request(&b, "OPTIONS", NULL, NULL);
+	}
+	run_ms(50);
+	keeper_release();
+	expect_status(&pbx, 180, "INVITE");
+	assert_int_equal(strncmp(pbx.msg, "SIP/2.0 180 Ringing\r\n", 21), 0);
+	assert_string_equal(header(pbx.msg, "X-Note"), "first");
+	expect_status(&pbx, 603, "INVITE");
+	assert_int_equal(strncmp(pbx.msg, "SIP/2.0 603 Whatever\r\n", 22), 0);
 }
 
 static void answer_repeats_until_acked(void **state)
@@ -439,15 +460,100 @@ static void answer_repeats_until_acked(void **state)
 	bye(&a, &um);
 }
 
+/* Two phones behind the callee answered. */
 static void second_fork_is_ended(void **state)
 {
 	char *inv;
 
-	establish();
-	dlg_accept(&b, &um); /* of the ACK: same identifiers */
+	invite();
 	inv = keep(um.msg);
-	(void)inv;
+	answer_to(&um, inv, 180, "one", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	answer_to(&um, inv, 180, "two", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	answer_to(&um, inv, 200, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect_status(&pbx, 200, "INVITE");
+	learn(&a);
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	assert_non_null(strstr(header(um.msg, "To"), "tag=callee"));
+	answer_to(&um, inv, 200, "two", NULL,
+		  sdp_text("10.20.0.50", 42000, ""));
+	expect(&um, "ACK");
+	assert_non_null(strstr(header(um.msg, "To"), "tag=two"));
+	expect(&um, "BYE");
+	assert_non_null(strstr(header(um.msg, "To"), "tag=two"));
+	answer_to(&um, keep(um.msg), 200, NULL, NULL, NULL);
 	bye(&a, &um);
+}
+
+/* With the address sanitizer this looks for leaks in the worker. */
+static void ends_clean(void **state)
+{
+	for (int i = 0; i < 3; i++) {
+		establish();
+		reinvite(&a, &um, sdp_text("10.10.0.50", 30000, ""),
+			 sdp_text("10.20.0.50", 40000, ""));
+		bye(&a, &um);
+	}
+	establish();
+	invite();
+	answer_to(&um, um.msg, 180, "callee", NULL, NULL);
+	run_ms(50);
+	keeper.hold = true;
+	answer_to(&um, um.msg, 183, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	run_ms(50);
+	keeper_stop();
+}
+
+static void quiesce_answers(void **state)
+{
+	struct link_message m = {.type = LINK_QUIESCE};
+
+	establish();
+	keeper_send(&m);
+	run_ms(150);
+	assert_true(keeper.quiesced);
+}
+
+/* An input that is said to have killed a worker is not read again. */
+static void quarantined_input(void **state)
+{
+	struct link_message m = {.type = LINK_QUARANTINE};
+	uint8_t what[COUNTERS_BUSY_SIZE];
+	size_t size = sizeof(what);
+	uint64_t deadline = clock_mono_ms() + WAIT_MS;
+	char *text;
+
+	dlg_new(&a, &pbx, "2000");
+	text = keep(make_request(&a, "OPTIONS", 5, NULL, NULL));
+	/* Stopped, the worker shows what it is working on. */
+	for (;;) {
+		ua_send(&pbx, text);
+		for (int i = 0; i < 1000; i++)
+			if (counters_get_busy(keeper.counters, what, &size) ==
+			    BUSY_INPUT)
+				goto seen;
+		if (clock_mono_ms() > deadline)
+			fail_msg("never busy");
+		while (ua_receive(&pbx, 1))
+			;
+	}
+seen:
+	m.value = what;
+	m.size = size;
+	keeper_send(&m);
+	run_ms(100);
+	while (ua_receive(&pbx, 50))
+		;
+	ua_send(&pbx, text);
+	expect_nothing(&pbx, "a quarantined input");
+	assert_true(counters_get(keeper.counters, COUNTER_sip_rx_quarantined) >
+		    0);
+	request(&a, "OPTIONS", NULL, NULL);
+	expect_status(&pbx, 200, "OPTIONS");
 }
 
 static void media_timeout_ends_call(void **state)
@@ -563,8 +669,12 @@ int main(void)
 		CASE(more_bad_requests),
 		CASE(strangers_are_refused),
 		CASE(nothing_leaves_before_its_commit),
+		CASE(held_response_is_whole),
 		CASE(answer_repeats_until_acked),
 		CASE(second_fork_is_ended),
+		CASE(ends_clean),
+		CASE(quiesce_answers),
+		CASE(quarantined_input),
 		CASE(media_timeout_ends_call),
 		CASE(query_shows_call),
 		CASE(standby_is_deaf),
