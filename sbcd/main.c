@@ -39,6 +39,12 @@ static int worker_main(const char *kind)
 {
 	const char *node = getenv("SBCD_NODE");
 	const char *level = getenv("SBCD_LOG_LEVEL");
+	char name[16];
+
+	/* Executed by way of /proc: ps and pkill would see "exe". */
+	snprintf(name, sizeof(name), "sbcd-%s", kind);
+	if (prctl(PR_SET_NAME, name, 0, 0, 0))
+		log_info("event=unnamed error=\"%s\"", strerror(errno));
 
 	if (!strcmp(kind, "guard"))
 		return guard_main();

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 enum {
 	LOCK_WAIT_MS = 2000,
 	TICK_MS = 10,
+	SLOW_TURN_MS = 50,
 	HOUSE_MS = 100,
 	GUARD_RESTART_MS = 100,
 	DISK_QUEUE = 64,
@@ -38,7 +40,8 @@ enum {
 	/* Turns of the loop a clean stop may take for its last words. */
 	STOP_TURN_MS = 5,
 	STOP_TURNS = 20,
-	KEEPER_NICE = -10,
+	MAIN_PRIORITY = 2, /* below the beat thread */
+	MAIN_NICE = -10,
 };
 
 uint32_t keeper_calls(const struct keeper *k)
@@ -325,6 +328,11 @@ static void on_turn_end(void *ctx)
 	arm_deadline(k->engine_timer, ha_engine_deadline_ms(k->engine));
 	arm_deadline(k->hub_timer, hub_deadline_ms(k->hub));
 	beat_tick(k->beat);
+	now_ms = clock_mono_ms();
+	/* Nothing here may block; whatever does is to be found. */
+	if (now_ms - loop_now_ms(k->loop) >= SLOW_TURN_MS)
+		log_rated(LOG_WARNING, "event=slow-turn ms=%" PRIu64,
+			  now_ms - loop_now_ms(k->loop));
 }
 
 static void on_deadline(void *ctx)
@@ -526,6 +534,23 @@ static int open_network(struct keeper *k)
 	return netglue_create(&k->net, k->config, &k->node);
 }
 
+/*
+ * Roles, commits and the group's order must not wait for whoever else wants
+ * the processors. The loop never waits for anything and does a bounded amount
+ * of work; should it run wild, the kernel's real-time throttling and
+ * corosync's and the beat thread's higher priority are above it. The CPG
+ * thread, started next, inherits it; workers do not (spawn.c).
+ */
+static int take_priority(struct keeper *k)
+{
+	struct sched_param rr = {.sched_priority = MAIN_PRIORITY};
+
+	if (sched_setscheduler(0, SCHED_RR, &rr) &&
+	    setpriority(PRIO_PROCESS, 0, MAIN_NICE))
+		log_info("event=no-priority error=\"%s\"", strerror(errno));
+	return 0;
+}
+
 /* In this order; what each needs stands before it. */
 static const struct {
 	const char *what;
@@ -537,7 +562,7 @@ static const struct {
 	{"engine", make_engine},       {"workers", make_workers},
 	{"beat", make_beat},	       {"roles", role_create},
 	{"handover", handover_create}, {"control", open_control},
-	{"corosync", join_group},
+	{"priority", take_priority},   {"corosync", join_group},
 };
 
 static int start(struct keeper *k)
@@ -552,9 +577,6 @@ static int start(struct keeper *k)
 			return err;
 		}
 	}
-	/* The main loop competes with the workers for the processors. */
-	if (setpriority(PRIO_PROCESS, 0, KEEPER_NICE))
-		log_info("event=no-priority error=\"%s\"", strerror(errno));
 	workers_start(k->workers);
 	loop_set_turn_end(k->loop, on_turn_end, k);
 	loop_timer_arm(k->tick, 1);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,16 @@ static void write_oom_score(int adj)
 	close(fd);
 }
 
+/* Best effort: a wrong priority is slow, no priority is dead. */
+static void set_priority(int nice)
+{
+	static const struct sched_param ordinary = {.sched_priority = 0};
+
+	if (sched_setscheduler(0, SCHED_OTHER, &ordinary) ||
+	    setpriority(PRIO_PROCESS, 0, nice))
+		return;
+}
+
 static bool drop_rights(const struct spawn_params *p, pid_t parent)
 {
 	static const struct rlimit no_core = {0, 0};
@@ -129,6 +140,7 @@ static void child(const struct spawn_params *p, pid_t parent)
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || !place_fds(p))
 		_exit(126);
 	write_oom_score(p->oom_score_adj);
+	set_priority(p->nice);
 	if (p->worker) {
 		if (!drop_rights(p, parent))
 			_exit(126);

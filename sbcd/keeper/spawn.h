@@ -28,6 +28,7 @@ struct spawn_params {
 	uid_t uid;
 	gid_t gid;
 	int oom_score_adj;
+	int nice; /* the keeper's own priority is not inherited */
 };
 
 /* The process id, or -errno. What fails after the fork ends the child with

@@ -14,7 +14,10 @@
 #include "sbcd/keeper/pidfile.h"
 #include "sbcd/keeper/spawn.h"
 
-enum { RECEIVE_BUDGET = 512 }; /* messages of one worker in one turn */
+enum {
+	RECEIVE_BUDGET = 512, /* messages of one worker in one turn */
+	MEDIA_NICE = -5, /* late media is lost media */
+};
 
 struct worker {
 	struct workers *ws;
@@ -162,6 +165,7 @@ static pid_t run(struct worker *wk, int link_fd_child)
 		.uid = wk->ws->p.uid,
 		.gid = wk->ws->p.gid,
 		.oom_score_adj = wk->who == HUB_SIP ? 200 : 100,
+		.nice = wk->who == HUB_SIP ? 0 : MEDIA_NICE,
 	};
 
 	return spawn(&sp);
