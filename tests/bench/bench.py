@@ -19,6 +19,9 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests/lab"))
+from netlab import wait_for  # noqa: E402
+
+TARGET = "10.10.0.10:5060"
 TICK = os.sysconf("SC_CLK_TCK")
 PROCESSES = ("keeper", "sip", "media", "corosync")
 
@@ -73,13 +76,18 @@ def sipp_stats(tool):
     return last("Successful call"), last("Failed call")
 
 
+def start_uas(world):
+    uas = world.sipp("cloud", "uas", "-mp", 34000)
+    wait_for(lambda: world.listens("cloud", 5060, "u1"), 5, "SIPp listens")
+    return uas
+
+
 def bench_rate(world, rate, seconds=10):
-    uas = world.sipp("cloud", "uas", rate=None)
-    uas.wait_text("Scenario Screen|Call-rate|Port", 5)
+    uas = start_uas(world)
     before, t = sample(world, cpu_seconds), time.monotonic()
     n = rate * seconds
-    uac = world.sipp("core", "uac", "-l", 20000, target="10.10.0.10:5060",
-                     calls=n, rate=rate)
+    uac = world.sipp("core", "uac", "-l", 20000, "-d", 100, "-mp", 30000,
+                     target=TARGET, calls=n, rate=rate)
     rc = uac.wait(seconds * 4 + 60)
     took = time.monotonic() - t
     after = sample(world, cpu_seconds)
@@ -118,17 +126,15 @@ def bench_relay(world, streams, seconds=10):
 
 def hold_calls(world, n, rate=200):
     """n established calls held by SIPp; returns its two tools."""
-    uas = world.sipp("cloud", "uas", addr="10.20.0.50")
-    uac = world.sipp("core", "uac_hold", "-l", n + 10, "-d", 600000,
-                     target="10.10.0.10:5060", addr="10.10.0.51",
-                     calls=n, rate=rate)
+    uas = start_uas(world)
+    uac = world.sipp("core", "uac", "-l", n + 10, "-d", 3600000,
+                     "-mp", 30000, target=TARGET, calls=n, rate=rate)
 
     def up():
         if uac.proc.poll() is not None:
             raise SystemExit(f"SIPp ended early: {uac.text()[-2000:]}")
         states = world.lab.sbcctl(world.active, "show", "redundancy")
         return states["records"]["call"] >= n
-    from netlab import wait_for
     wait_for(up, n / rate * 4 + 60, f"{n} calls up", 0.5)
     return uas, uac
 
@@ -162,11 +168,19 @@ def bench_takeover(world, label):
     world.settled(60)
 
 
+def wide_pools(tmp):
+    """The lab's configuration with room for many calls."""
+    path = Path(tmp) / "bench.conf"
+    text = (TOP / "tests/lab/sbcd.conf").read_text()
+    path.write_text(text.replace("20000-39999", "16384-65533"))
+    return path
+
+
 def with_world(title, func):
     from lab import World
     print(f"== {title}", flush=True)
     with tempfile.TemporaryDirectory(prefix="sbc-bench-") as tmp:
-        world = World(tmp)
+        world = World(tmp, conf=str(wide_pools(tmp)))
         try:
             world.settled(30)
             func(world)
