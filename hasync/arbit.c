@@ -91,8 +91,7 @@ static struct ha_decision while_serving(const struct ha_evidence *ev,
 	return decide(HA_STAY, "active");
 }
 
-/* ---- this node does not serve ---------------------------------------------
- */
+/* ---- this node does not serve -------------------------------------------- */
 
 /*
  * How much a node has to offer. A standby that was in sync holds the calls,

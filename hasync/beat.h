@@ -37,7 +37,8 @@ int ha_key_derive(const uint8_t *cluster_key, size_t size, const char *label,
 	__attribute__((warn_unused_result));
 int ha_beat_encode(const struct ha_beat *beat,
 		   const uint8_t key[HA_BEAT_KEY_SIZE],
-		   uint8_t out[HA_BEAT_SIZE]) __attribute__((warn_unused_result));
+		   uint8_t out[HA_BEAT_SIZE])
+	__attribute__((warn_unused_result));
 /* -EBADMSG: wrong size, magic, version or key. */
 int ha_beat_decode(struct ha_beat *out, const uint8_t key[HA_BEAT_KEY_SIZE],
 		   const void *data, size_t size)

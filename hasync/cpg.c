@@ -117,8 +117,7 @@ static void answer_bell(int fd)
 		return;
 }
 
-/* ---- events ----------------------------------------------------------------
- */
+/* ---- events -------------------------------------------------------------- */
 
 static void list_init(struct event_list *l)
 {
@@ -202,8 +201,7 @@ static void post_members(struct session *s, bool peer, enum ha_peer_left left,
 	list_add(&s->held, ev);
 }
 
-/* ---- corosync's callbacks, in the thread ------------------------------------
- */
+/* ---- corosync's callbacks, in the thread --------------------------------- */
 
 static struct session *session_of(cpg_handle_t h)
 {

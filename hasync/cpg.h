@@ -35,8 +35,8 @@ struct ha_cpg_ops {
 
 struct ha_cpg_params {
 	const char *group; /* "sbcd:<cluster name>" */
-	uint8_t node;	   /* must equal corosync's nodeid: -EXDEV reported
-			      through link(false, …) when it does not */
+	uint8_t node; /* must equal corosync's nodeid: -EXDEV reported
+			 through link(false, …) when it does not */
 	size_t queue_frames; /* bound of each direction */
 	const struct ha_cpg_ops *ops;
 	void *ctx;

@@ -6,8 +6,7 @@
 
 enum { BATCH_MIN_BYTES = 1024, BATCH_MAX_BYTES = 60 * 1024 };
 
-/* ---- small things ---------------------------------------------------------
- */
+/* ---- small things -------------------------------------------------------- */
 
 bool engine_serves(enum ha_role role)
 {
@@ -63,8 +62,7 @@ void engine_settled(struct ha_engine *e)
 		e->ops.sync_changed(e->p.ctx, e->in_sync, e->in_sync_reason);
 }
 
-/* ---- life -----------------------------------------------------------------
- */
+/* ---- life ---------------------------------------------------------------- */
 
 static void set_params(struct ha_engine *e, const struct ha_engine_params *p)
 {
@@ -132,8 +130,7 @@ struct ha_store *ha_engine_store(struct ha_engine *e)
 	return e->store;
 }
 
-/* ---- writer ---------------------------------------------------------------
- */
+/* ---- writer -------------------------------------------------------------- */
 
 static void report_commit(struct ha_engine *e, uint64_t token)
 {
@@ -199,8 +196,7 @@ int ha_engine_delete(struct ha_engine *e, const struct ha_key *key,
 	return write_item(e, &item, flags, token);
 }
 
-/* ---- role, membership, status ----------------------------------------------
- */
+/* ---- role, membership, status -------------------------------------------- */
 
 static void start_serving(struct ha_engine *e, enum ha_role old, uint64_t epoch)
 {
@@ -316,8 +312,7 @@ static void send_status(struct ha_engine *e)
 	out_control(e, &f, true);
 }
 
-/* ---- pacing ----------------------------------------------------------------
- */
+/* ---- pacing -------------------------------------------------------------- */
 
 static void seal_when_due(struct ha_engine *e)
 {

@@ -30,7 +30,7 @@ struct ha_status {
 	bool in_sync;
 	uint8_t health; /* 0..100 */
 	uint32_t calls;
-	uint64_t epoch;	       /* highest it has stored */
+	uint64_t epoch; /* highest it has stored */
 	uint64_t active_epoch; /* epoch of its last activation, 0 = never */
 	uint64_t boot_id;
 	uint64_t config_digest;
@@ -41,7 +41,7 @@ struct ha_status {
 /* Commands between keepers that must be in order with the records. */
 enum ha_command {
 	HA_CMD_SWITCHOVER_ASK = 1, /* standby -> active: please hand over */
-	HA_CMD_GO = 2,	   /* old active -> new: everything is flushed, take */
+	HA_CMD_GO = 2, /* old active -> new: everything is flushed, take */
 	HA_CMD_REFUSED = 3, /* answer to ASK, arg = reason */
 	HA_CMD_RELEASED = 4, /* old active: MAC and addresses are off */
 };
@@ -72,8 +72,8 @@ struct ha_engine_params {
 	uint64_t boot_id;
 	uint64_t epoch; /* highest stored epoch at start */
 	uint32_t commit_timeout_ms; /* 20 */
-	uint32_t batch_ms;	    /* 2 */
-	uint32_t batch_bytes;	    /* 32768 */
+	uint32_t batch_ms; /* 2 */
+	uint32_t batch_bytes; /* 32768 */
 	uint32_t status_interval_ms; /* 500 */
 	uint32_t snapshot_bytes_per_s;
 	uint32_t missed_acks_max; /* 3 */
@@ -117,8 +117,7 @@ void ha_engine_membership(struct ha_engine *e, bool self, bool peer);
  * For BECOMING_ACTIVE and ACTIVE `epoch` is the one of this activation, above
  * ha_engine_epoch() before, and already durable. No callback but committed().
  */
-void ha_engine_set_role(struct ha_engine *e, enum ha_role role,
-			uint64_t epoch);
+void ha_engine_set_role(struct ha_engine *e, enum ha_role role, uint64_t epoch);
 /* Highest epoch stored or heard from anybody: a new one must be greater. */
 uint64_t ha_engine_epoch(const struct ha_engine *e);
 /* node, role, in_sync, boot_id and, while active, active_epoch are filled in
@@ -128,7 +127,7 @@ void ha_engine_set_status(struct ha_engine *e, const struct ha_status *own);
 int ha_engine_command(struct ha_engine *e, enum ha_command cmd, uint64_t arg)
 	__attribute__((warn_unused_result));
 
-/* ---- pacing --------------------------------------------------------------- */
+/* ---- pacing -------------------------------------------------------------- */
 /* Sends what is due. Call at the end of each loop turn and at the deadline. */
 void ha_engine_flush(struct ha_engine *e, uint64_t now_ms);
 /* Monotonic ms of the next thing to do, UINT64_MAX = nothing. */

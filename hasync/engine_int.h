@@ -168,8 +168,7 @@ void engine_settled(struct ha_engine *e);
 bool engine_serves(enum ha_role role);
 bool engine_may_write(const struct ha_engine *e);
 
-/* ---- engine_out.c ---------------------------------------------------------
- */
+/* ---- engine_out.c -------------------------------------------------------- */
 int out_init(struct ha_engine *e);
 void out_finish(struct ha_engine *e);
 /* A frame outside the record stream. Replaces a waiting one of its type
@@ -197,8 +196,7 @@ void commit_expire(struct ha_engine *e);
 void commit_all(struct ha_engine *e);
 uint64_t commit_deadline_ms(const struct ha_engine *e);
 
-/* ---- engine_donor.c --------------------------------------------------------
- */
+/* ---- engine_donor.c ------------------------------------------------------ */
 bool donor_streams(const struct ha_engine *e);
 bool donor_waits(const struct ha_engine *e);
 /* Ends the relation; with `tell` the peer is told to ask again. */
@@ -208,8 +206,7 @@ void donor_ack(struct ha_engine *e, const struct ha_frame *f);
 void donor_flush(struct ha_engine *e);
 uint64_t donor_deadline_ms(const struct ha_engine *e);
 
-/* ---- engine_joiner.c -------------------------------------------------------
- */
+/* ---- engine_joiner.c ----------------------------------------------------- */
 void joiner_end(struct ha_engine *e);
 /* The donor is no member or not active any more; what is here stays. */
 void joiner_donor_gone(struct ha_engine *e);

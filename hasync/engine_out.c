@@ -8,8 +8,7 @@
 #include <string.h>
 #include "hasync/engine_int.h"
 
-/* ---- life -----------------------------------------------------------------
- */
+/* ---- life ---------------------------------------------------------------- */
 
 static int batch_init(const struct ha_engine *e, struct open_batch *b)
 {
@@ -48,8 +47,7 @@ void out_finish(struct ha_engine *e)
 	free(e->commits);
 }
 
-/* ---- the queue -------------------------------------------------------------
- */
+/* ---- the queue ----------------------------------------------------------- */
 
 static void unqueue(struct ha_engine *e, struct queued **at)
 {
@@ -255,8 +253,7 @@ uint64_t out_oldest_unacked_ms(const struct ha_engine *e)
 	return e->ring[(d->acked + 1) % UNACKED_RING].sent_ms;
 }
 
-/* ---- batches ---------------------------------------------------------------
- */
+/* ---- batches ------------------------------------------------------------- */
 
 static void batch_open(struct ha_engine *e, struct open_batch *b)
 {
@@ -345,8 +342,7 @@ int out_record(struct ha_engine *e, struct open_batch *b,
 	return 0;
 }
 
-/* ---- commits ----------------------------------------------------------------
- */
+/* ---- commits ------------------------------------------------------------- */
 
 static int commits_grow(struct ha_engine *e)
 {

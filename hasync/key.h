@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct ha_key {
-	uint64_t id;  /* the call, or a hash for kinds that belong to none */
+	uint64_t id; /* the call, or a hash for kinds that belong to none */
 	uint16_t sub; /* leg, stream or transaction number */
 	uint8_t kind; /* meaning is the caller's */
 };

@@ -45,8 +45,8 @@ enum ha_action {
 	HA_ACT_SHUT_GATE = 1 << 0,
 	HA_ACT_QUIESCE = 1 << 1, /* stop SIP input, flush, forward media, GO */
 	HA_ACT_RELEASE = 1 << 2, /* addresses and MAC off */
-	HA_ACT_RESTART_WORKERS = 1
-				 << 3, /* a worker never goes active->standby */
+	/* A worker never goes from active to standby. */
+	HA_ACT_RESTART_WORKERS = 1 << 3,
 	HA_ACT_NEW_EPOCH = 1 << 4, /* durable before anything is sent */
 	HA_ACT_TAKE = 1 << 5, /* gate open, MAC/IP, announce */
 	HA_ACT_ACTIVATE = 1 << 6, /* workers */
@@ -63,8 +63,7 @@ struct ha_step ha_role_step(enum ha_role role, enum ha_event event);
 const char *ha_role_name(enum ha_role role);
 const char *ha_event_name(enum ha_event event);
 
-/* ---- arbitration ----------------------------------------------------------
- */
+/* ---- arbitration --------------------------------------------------------- */
 enum ha_peer_left {
 	HA_LEFT_NOT = 0, /* it is a member */
 	HA_LEFT_NEVER, /* never seen since we started */

@@ -84,8 +84,7 @@ uint64_t ha_read_uint(struct ha_reader *r, unsigned bytes)
 	return v;
 }
 
-/* ---- header ---------------------------------------------------------------
- */
+/* ---- header -------------------------------------------------------------- */
 
 void ha_head_write(struct ha_writer *w, const struct ha_head *head)
 {
@@ -127,8 +126,7 @@ static int head_read(struct ha_reader *r, struct ha_head *h)
 	return h->version > HA_WIRE_VERSION ? -EPROTONOSUPPORT : 0;
 }
 
-/* ---- records --------------------------------------------------------------
- */
+/* ---- records ------------------------------------------------------------- */
 
 static void name_write(struct ha_writer *w, const struct ha_key *key,
 		       const struct ha_version *version)
@@ -243,8 +241,7 @@ static void fragment_read(struct ha_reader *r, struct ha_fragment *f)
 		r->failed = true;
 }
 
-/* ---- control ---------------------------------------------------------------
- */
+/* ---- control ------------------------------------------------------------- */
 
 static void ack_write(struct ha_writer *w, const struct ha_ack *a)
 {
@@ -421,8 +418,7 @@ static void command_read(struct ha_reader *r, struct ha_command_body *c)
 	c->arg = ha_read_uint(r, 8);
 }
 
-/* ---- whole frames -----------------------------------------------------------
- */
+/* ---- whole frames -------------------------------------------------------- */
 
 int ha_frame_decode(struct ha_frame *out, const void *data, size_t size)
 {

@@ -80,8 +80,7 @@ uint64_t ha_read_uint(struct ha_reader *r, unsigned bytes);
 /* NULL when fewer are left. */
 const uint8_t *ha_read_bytes(struct ha_reader *r, size_t size);
 
-/* ---- frames ----------------------------------------------------------------
- */
+/* ---- frames -------------------------------------------------------------- */
 struct ha_head {
 	uint8_t version, max_version, type, node;
 	uint64_t epoch, seq;

@@ -1,4 +1,6 @@
-/* haprobe - the parts of the tool. */
+/*
+ * haprobe - the parts of the tool.
+ */
 #ifndef TESTS_TOOLS_HAPROBE_HAPROBE_H
 #define TESTS_TOOLS_HAPROBE_HAPROBE_H
 

@@ -1,4 +1,6 @@
-/* What cmocka.h wants in front of it. */
+/*
+ * What cmocka.h wants in front of it.
+ */
 #ifndef TESTS_UNIT_HASYNC_CM_H
 #define TESTS_UNIT_HASYNC_CM_H
 
