@@ -668,11 +668,14 @@ static void go_of_an_older_epoch_is_dropped(void **state)
 
 	bus_pair(b);
 	craft(b, 1, &f);
+	f.head.epoch = s->e->floor - 1;
+	craft(b, 1, &f);
+	f.head.epoch = 0;
 	f.command.command = 99;
 	craft(b, 1, &f);
 	bus_run(b, 1);
 	assert_int_equal(s->commands, 0);
-	assert_int_equal(s->drops, 2);
+	assert_int_equal(s->drops, 3);
 	f.command.command = HA_CMD_RELEASED;
 	craft(b, 1, &f);
 	bus_run(b, 1);
@@ -682,6 +685,36 @@ static void go_of_an_older_epoch_is_dropped(void **state)
 	craft(b, 1, &f);
 	bus_run(b, 1);
 	assert_int_equal(s->commands, 2);
+}
+
+/* Only the word that it is in sync, given after SYNC_END, makes it so. */
+static void acks_of_the_snapshot_prove_nothing(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = bus_boot(b, 1), *s;
+	struct ha_frame f = {.head = {.type = HA_FRAME_ACK}};
+
+	bus_activate(a);
+	bus_put(a, 1, 100, 1, 0);
+	s = bus_boot(b, 2);
+	b->lose_type = HA_FRAME_ACK;
+	bus_run(b, 50);
+	assert_true(s->in_sync);
+	assert_int_equal(a->e->donor.state, DONOR_PROVING);
+	f.ack.nonce = a->e->donor.nonce;
+	f.ack.seq = a->e->donor.end_seq - 1;
+	f.ack.flags = HA_ACK_IN_SYNC;
+	craft(b, 2, &f);
+	f.ack.seq = a->e->donor.end_seq;
+	f.ack.flags = 0;
+	craft(b, 2, &f);
+	bus_run(b, 1);
+	assert_int_equal(a->e->donor.state, DONOR_PROVING);
+	assert_false(a->in_sync);
+	bus_put(a, 2, 100, 1, 0);
+	bus_run(b, 20);
+	assert_true(a->in_sync && s->in_sync);
+	bus_assert_equal(a, s);
 }
 
 /* A claim that came to nothing leaves a higher epoch behind; its node must
@@ -1156,6 +1189,7 @@ int main(void)
 		T(frames_of_an_older_epoch_change_nothing),
 		T(late_frames_in_the_middle_of_a_stream),
 		T(go_of_an_older_epoch_is_dropped),
+		T(acks_of_the_snapshot_prove_nothing),
 		T(an_aborted_claim_can_join),
 		T(a_tombstone_of_an_aborted_claim_hides_nothing),
 		T(a_snapshot_given_up_is_asked_for_again),
