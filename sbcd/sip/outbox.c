@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sbcd/base/clock.h"
 #include "sbcd/base/log.h"
 #include "sbcd/sip/sip_int.h"
 
@@ -14,6 +15,7 @@ struct barrier {
 	UT_hash_handle hh;
 	uint64_t token;
 	uint64_t call_id;
+	uint64_t until_ms; /* monotonic */
 };
 
 struct held {
@@ -161,6 +163,7 @@ static int barrier_add(struct sip_worker *w, uint64_t token, uint64_t call_id)
 		return -ENOMEM;
 	b->token = token;
 	b->call_id = call_id;
+	b->until_ms = clock_mono_ms() + SIP_COMMIT_MAX_MS;
 	HASH_ADD(hh, w->barriers, token, sizeof(b->token), b);
 	if (!b->hh.tbl) {
 		free(b);
@@ -223,6 +226,24 @@ void outbox_committed(struct sip_worker *w, uint64_t token)
 		if (h->token == token)
 			h->token = 0;
 	drain(w, c);
+}
+
+/* The keeper answers in time, whatever happens. Should it not, a call must
+ * not hang for that. The hash keeps the order of insertion. */
+int64_t outbox_turn(struct sip_worker *w)
+{
+	uint64_t now;
+
+	while (w->barriers) {
+		now = clock_mono_ms();
+		if (w->barriers->until_ms > now)
+			return (int64_t)(w->barriers->until_ms - now);
+		counters_add(w->counters, COUNTER_sip_commit_timeouts, 1);
+		log_rated(LOG_ERR, "event=commit-unanswered call=%016llx",
+			  (unsigned long long)w->barriers->call_id);
+		outbox_committed(w, w->barriers->token);
+	}
+	return -1;
 }
 
 void outbox_forget(struct sip_worker *w, struct txn *t)

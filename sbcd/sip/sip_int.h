@@ -25,6 +25,7 @@ enum {
 	SIP_LINK_BUDGET = 256,
 	SIP_STEP_MS = 1000,
 	SIP_URI_SIZE = 128,
+	SIP_COMMIT_MAX_MS = 500, /* the keeper gives up much earlier */
 };
 
 /* One SIP interface: its sockets and transactions. */
@@ -152,6 +153,8 @@ int outbox_add(struct sip_worker *w, struct call *c, struct txn *t,
 	__attribute__((warn_unused_result));
 void outbox_committed(struct sip_worker *w, uint64_t token);
 /* The transaction dies: what it would have sent is not sent. */
+/* Gives up commits nobody answered; ms until the next, -1 = none. */
+int64_t outbox_turn(struct sip_worker *w);
 void outbox_forget(struct sip_worker *w, struct txn *t);
 void outbox_drop(struct sip_worker *w, struct call *c);
 bool outbox_empty(const struct call *c);

@@ -233,7 +233,7 @@ static void run(struct sip_worker *w)
 
 		if (w->b2bua) {
 			outbox_failures(w);
-			wait = b2bua_turn(w->b2bua);
+			wait = sooner(outbox_turn(w), b2bua_turn(w->b2bua));
 		}
 		if (w->pings && !w->quiesce_wanted)
 			wait = sooner(wait, pings_turn(w));

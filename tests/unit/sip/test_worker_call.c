@@ -413,6 +413,23 @@ static void nothing_leaves_before_its_commit(void **state)
 	keeper_expect_records(0);
 }
 
+/* A keeper that never answers holds up a call for so long only. */
+static void commit_never_answered(void **state)
+{
+	keeper.hold = true;
+	dlg_new(&a, &pbx, "2000");
+	request(&a, "INVITE", NULL, sdp_text("10.10.0.50", 30000, ""));
+	expect_nothing(&um, "an uncommitted INVITE");
+	expect(&um, "INVITE");
+	answer_to(&um, keep(um.msg), 486, "callee", NULL, NULL);
+	expect_status(&pbx, 486, "INVITE");
+	assert_true(counters_get(keeper.counters,
+				 COUNTER_sip_commit_timeouts) >= 2);
+	/* Late is no harm. */
+	keeper_release();
+	keeper_expect_records(0);
+}
+
 /* What a held response is made of must not die with its original. */
 static void held_response_is_whole(void **state)
 {
@@ -458,6 +475,28 @@ static void answer_repeats_until_acked(void **state)
 		  sdp_text("10.20.0.50", 40000, ""));
 	expect(&um, "ACK");
 	bye(&a, &um);
+}
+
+/* The caller's ACK is missing when the callee hangs up. */
+static void bye_waits_for_ack(void **state)
+{
+	char *inv;
+
+	invite();
+	inv = keep(um.msg);
+	answer_to(&um, inv, 200, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect_status(&pbx, 200, "INVITE");
+	learn(&a);
+	request(&b, "BYE", NULL, NULL);
+	expect_status(&um, 200, "BYE");
+	/* RFC 3261 section 15: first its ACK. */
+	expect_status(&pbx, 200, "INVITE");
+	expect_status(&pbx, 200, "INVITE");
+	ack(&a, NULL);
+	expect(&pbx, "BYE");
+	answer_to(&pbx, keep(pbx.msg), 200, NULL, NULL, NULL);
+	keeper_expect_records(0);
 }
 
 /* Two phones behind the callee answered. */
@@ -669,8 +708,10 @@ int main(void)
 		CASE(more_bad_requests),
 		CASE(strangers_are_refused),
 		CASE(nothing_leaves_before_its_commit),
+		CASE(commit_never_answered),
 		CASE(held_response_is_whole),
 		CASE(answer_repeats_until_acked),
+		CASE(bye_waits_for_ack),
 		CASE(second_fork_is_ended),
 		CASE(ends_clean),
 		CASE(quiesce_answers),
