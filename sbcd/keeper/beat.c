@@ -58,8 +58,7 @@ static void wake_thread(struct beat *b)
 		return;
 }
 
-/* ---- the thread ------------------------------------------------------------
- */
+/* ---- the thread --------------------------------------------------------- */
 static bool main_loop_lives(struct beat *b, uint64_t now_ms)
 {
 	return now_ms - atomic_load(&b->tick_ms) < b->p.stall_ms;
@@ -235,8 +234,7 @@ static void *beat_thread(void *arg)
 	return NULL;
 }
 
-/* ---- start and stop
- * ---------------------------------------------------------- */
+/* ---- start and stop ----------------------------------------------------- */
 static int start_timer(struct beat *b)
 {
 	long ns = (long)b->p.interval_ms * 1000000L;
@@ -334,8 +332,7 @@ void beat_destroy(struct beat *b)
 	beat_free(b);
 }
 
-/* ---- the main thread
- * ---------------------------------------------------------- */
+/* ---- the main thread ---------------------------------------------------- */
 void beat_tick(struct beat *b)
 {
 	atomic_store(&b->tick_ms, clock_mono_ms());

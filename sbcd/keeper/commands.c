@@ -13,8 +13,7 @@
 
 enum { QUERY_MS = 1000, CALLS_SHOWN_MAX = 20000 };
 
-/* ---- redundancy -----------------------------------------------------------
- */
+/* ---- redundancy --------------------------------------------------------- */
 static json_t *paths_json(struct keeper *k)
 {
 	static const char *const names[BEAT_PATHS_MAX] = {"ha1", "ha2"};
@@ -94,8 +93,7 @@ static void show_redundancy(struct keeper *k, uint64_t id,
 			  timeline_to_json(&k->timeline)));
 }
 
-/* ---- calls ------------------------------------------------------------------
- */
+/* ---- calls -------------------------------------------------------------- */
 static const char *call_state_name(uint8_t state)
 {
 	switch ((enum rec_call_state)state) {
@@ -327,8 +325,7 @@ static void show_call(struct keeper *k, uint64_t id,
 		query_finish(k, q);
 }
 
-/* ---- the small ones
- * ------------------------------------------------------------ */
+/* ---- the small ones ----------------------------------------------------- */
 static void show_health(struct keeper *k, uint64_t id,
 			const struct control_request *req)
 {
@@ -440,8 +437,7 @@ static void switchover(struct keeper *k, uint64_t id,
 			 json_is_true(json_object_get(req->args, "force")));
 }
 
-/* ---- the table
- * ------------------------------------------------------------------ */
+/* ---- the table ---------------------------------------------------------- */
 static const struct {
 	const char *cmd;
 	void (*run)(struct keeper *k, uint64_t id,

@@ -38,8 +38,7 @@ struct control {
 	struct control_stats stats;
 };
 
-/* ---- requests -------------------------------------------------------------
- */
+/* ---- requests ----------------------------------------------------------- */
 int control_parse(struct control_request *out, const char *line, size_t len,
 		  const char **why)
 {
@@ -75,8 +74,7 @@ void control_request_finish(struct control_request *r)
 	r->args = NULL;
 }
 
-/* ---- clients ----------------------------------------------------------------
- */
+/* ---- clients ------------------------------------------------------------ */
 static void client_close(struct client *cl)
 {
 	loop_fd_remove(cl->watch);
@@ -267,8 +265,7 @@ static void on_accept(void *ctx, uint32_t events)
 	loop_timer_arm(cl->idle, CONTROL_IDLE_MS);
 }
 
-/* ---- answers
- * ------------------------------------------------------------------ */
+/* ---- answers ------------------------------------------------------------ */
 static struct client *client_of(struct control *c, uint64_t id)
 {
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
@@ -305,8 +302,7 @@ void control_error(struct control *c, uint64_t id, enum control_code code,
 	client_answer(cl, error_object(code, text));
 }
 
-/* ---- start and stop
- * ------------------------------------------------------------ */
+/* ---- start and stop ----------------------------------------------------- */
 static int listen_on(const char *path)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};

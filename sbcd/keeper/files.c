@@ -14,8 +14,7 @@
 
 enum { CLUSTER_KEY_SIZE = 32, SMALL_FILE_MAX = 256 };
 
-/* ---- configuration
- * ----------------------------------------------------------- */
+/* ---- configuration ------------------------------------------------------ */
 static int read_text(const char *path, char **out)
 {
 	int err = config_read_file(path, out);
@@ -52,8 +51,7 @@ int files_read_config(struct keeper *k, const struct keeper_params *p)
 	return err ? err : err2;
 }
 
-/* ---- keys
- * -------------------------------------------------------------------- */
+/* ---- keys --------------------------------------------------------------- */
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -177,8 +175,7 @@ int files_read_key(struct keeper *k)
 	return err;
 }
 
-/* ---- state
- * ---------------------------------------------------------------------- */
+/* ---- state -------------------------------------------------------------- */
 static void state_path(const struct keeper *k, const char *name, char *buf,
 		       size_t size)
 {

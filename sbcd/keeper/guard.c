@@ -107,8 +107,7 @@ void guard_dismiss(int fd)
 		log_warn("guard=gone error=\"%s\"", strerror(errno));
 }
 
-/* ---- the process ----------------------------------------------------------
- */
+/* ---- the process -------------------------------------------------------- */
 struct guard {
 	struct guard_params p;
 	struct netif_gate *gate; /* NULL: made when it is needed */

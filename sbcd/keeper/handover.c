@@ -275,8 +275,7 @@ void handover_on_worker_death(struct keeper *k, enum hub_worker w)
 	handover_turn(k);
 }
 
-/* ---- asked by people
- * ------------------------------------------------------------ */
+/* ---- asked by people ---------------------------------------------------- */
 static void on_ask_timer(void *ctx)
 {
 	struct keeper *k = ctx;

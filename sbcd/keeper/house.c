@@ -14,13 +14,13 @@
 
 enum {
 	VERIFY_TURNS = 20, /* of 100 ms */
+	PING_TURNS = 10,
 	PATH_ALIVE_MS = 1000,
 	COMMIT_ALARM_MS = 10000,
 	CPG_QUEUE_FRAMES = 4096, /* as in keeper.c */
 };
 
-/* ---- the configuration as a record
- * -------------------------------------------- */
+/* ---- the configuration as a record -------------------------------------- */
 static const struct ha_key config_key = {.kind = REC_CONFIG};
 
 void house_put_config(struct keeper *k)
@@ -61,8 +61,7 @@ void house_config_applied(struct keeper *k)
 			  k->config->digest, k->roles.peer.config_digest);
 }
 
-/* ---- health
- * ---------------------------------------------------------------------- */
+/* ---- health ------------------------------------------------------------- */
 static unsigned paths_alive(const struct beat_view *view, uint64_t now_ms)
 {
 	unsigned n = 0;
@@ -143,8 +142,7 @@ static void assess(struct keeper *k, uint64_t now_ms)
 	k->health = health;
 }
 
-/* ---- the turn
- * ---------------------------------------------------------------------- */
+/* ---- the turn ----------------------------------------------------------- */
 static void verify(struct keeper *k)
 {
 	unsigned wrong = netglue_verify(k->net);
@@ -177,5 +175,7 @@ void house_turn(struct keeper *k)
 	keeper_write_epoch(k);
 	if (k->house_turns % VERIFY_TURNS == 0)
 		verify(k);
+	if (k->house_turns % PING_TURNS == 0)
+		supervise_ping(k);
 	notify(k);
 }

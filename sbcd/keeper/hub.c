@@ -313,8 +313,7 @@ static void commit_expire(struct hub *h, uint64_t now_ms)
 	}
 }
 
-/* ---- from a worker --------------------------------------------------------
- */
+/* ---- from a worker ------------------------------------------------------ */
 static bool is_buried(const struct hub *h, uint64_t id)
 {
 	for (size_t i = 0; i < h->buried_len; i++) {
@@ -388,8 +387,7 @@ void hub_from_worker(struct hub *h, enum hub_worker w,
 	}
 }
 
-/* ---- to a worker ----------------------------------------------------------
- */
+/* ---- to a worker -------------------------------------------------------- */
 void hub_attach(struct hub *h, enum hub_worker w, bool with_records)
 {
 	struct worker *wk = &h->workers[w];
@@ -570,8 +568,7 @@ uint64_t hub_deadline_ms(const struct hub *h)
 	return h->commits[h->commit_first % HUB_COMMITS_MAX].deadline_ms;
 }
 
-/* ---- the rest ---------------------------------------------------------------
- */
+/* ---- the rest ----------------------------------------------------------- */
 size_t hub_bury(struct hub *h, uint64_t id)
 {
 	struct ha_key after = {.id = id};

@@ -72,8 +72,7 @@ void keeper_publish(struct keeper *k)
 		      k->epoch.active);
 }
 
-/* ---- the epoch file ---------------------------------------------------------
- */
+/* ---- the epoch file ----------------------------------------------------- */
 static void on_epoch_written(void *ctx, int err, uint64_t took_us)
 {
 	struct keeper *k = ctx;
@@ -115,8 +114,7 @@ static void on_disk(void *ctx, uint32_t events)
 	disk_dispatch(k->disk);
 }
 
-/* ---- replication
- * -------------------------------------------------------------- */
+/* ---- replication -------------------------------------------------------- */
 static int engine_send(void *ctx, const void *frame, size_t size)
 {
 	struct keeper *k = ctx;
@@ -248,8 +246,7 @@ static void on_cpg(void *ctx, uint32_t events)
 	ha_cpg_dispatch(k->cpg);
 }
 
-/* ---- the guard
- * ------------------------------------------------------------------- */
+/* ---- the guard ---------------------------------------------------------- */
 static int start_guard(struct keeper *k);
 
 static void on_guard_timer(void *ctx)
@@ -303,8 +300,7 @@ static int start_guard(struct keeper *k)
 	return err;
 }
 
-/* ---- the loop
- * ------------------------------------------------------------------------ */
+/* ---- the loop ----------------------------------------------------------- */
 static void arm_deadline(struct loop_timer *t, uint64_t deadline_ms)
 {
 	uint64_t now_ms = clock_mono_ms();
@@ -378,9 +374,7 @@ static void on_signal(void *ctx, uint32_t events)
 	}
 }
 
-/* ---- start
- * ----------------------------------------------------------------------------
- */
+/* ---- start -------------------------------------------------------------- */
 static int watch_signals(struct keeper *k)
 {
 	sigset_t set;
@@ -585,9 +579,7 @@ static int start(struct keeper *k)
 	return 0;
 }
 
-/* ---- stop
- * ------------------------------------------------------------------------------
- */
+/* ---- stop --------------------------------------------------------------- */
 static void last_words(struct keeper *k)
 {
 	static const struct timespec pause = {

@@ -131,6 +131,7 @@ struct keeper {
 	struct timeline timeline;
 	struct health health;
 	unsigned replay_crashes[HUB_WORKERS];
+	uint64_t ping_ms[HUB_WORKERS]; /* unanswered since, 0 = none */
 	struct poison poison[KEEPER_POISON_MAX];
 	size_t poison_next;
 	struct query queries[KEEPER_QUERIES_MAX];
@@ -142,14 +143,14 @@ struct keeper {
 	uint64_t handover_storm_ms;
 };
 
-/* ---- keeper.c ---------------------------------------------------------- */
+/* ---- keeper.c ----------------------------------------------------------- */
 /* Writes the epoch file when it must change and no write is under way. */
 void keeper_write_epoch(struct keeper *k);
 /* Tells everybody (engine, beats) what this node is. */
 void keeper_publish(struct keeper *k);
 uint32_t keeper_calls(const struct keeper *k);
 
-/* ---- role.c -------------------------------------------------------------- */
+/* ---- role.c ------------------------------------------------------------- */
 int role_create(struct keeper *k) __attribute__((warn_unused_result));
 void role_destroy(struct keeper *k);
 bool role_serves(const struct keeper *k);
@@ -173,8 +174,7 @@ void role_shut_gate(struct keeper *k);
 /* Clean stop: gate, MAC/IP, then the word to the peer. */
 void role_release_all(struct keeper *k);
 
-/* ---- handover.c ------------------------------------------------------------
- */
+/* ---- handover.c --------------------------------------------------------- */
 int handover_create(struct keeper *k) __attribute__((warn_unused_result));
 void handover_destroy(struct keeper *k);
 /* NULL, or why it is refused. Starts a planned hand-over to the peer. */
@@ -192,23 +192,23 @@ void handover_go(struct keeper *k);
 /* The role changed: whoever waits for it is answered. */
 void handover_on_role(struct keeper *k);
 
-/* ---- supervise.c ------------------------------------------------------------
- */
+/* ---- supervise.c -------------------------------------------------------- */
 extern const struct workers_ops supervise_workers_ops;
 extern const struct hub_ops supervise_hub_ops;
+#define SUPERVISE_PING_TOKEN (UINT64_C(1) << 63)
 void supervise_update_quiet(struct keeper *k);
+/* Every second: a worker that does not answer any more is ended. */
+void supervise_ping(struct keeper *k);
 bool supervise_worker_ready(const struct keeper *k, enum hub_worker w);
 
-/* ---- house.c ---------------------------------------------------------------
- */
+/* ---- house.c ------------------------------------------------------------ */
 /* Every 100 ms: health, status, read-back, files, watchdog. */
 void house_turn(struct keeper *k);
 void house_config_applied(struct keeper *k);
 /* The active's configuration becomes a record. */
 void house_put_config(struct keeper *k);
 
-/* ---- commands.c
- * -------------------------------------------------------------- */
+/* ---- commands.c --------------------------------------------------------- */
 control_fn commands_run;
 void commands_on_reply(struct keeper *k, enum hub_worker w, uint64_t token,
 		       const void *text, size_t size);

@@ -42,8 +42,7 @@ struct netglue {
 	bool owned;
 };
 
-/* ---- start ----------------------------------------------------------------
- */
+/* ---- start -------------------------------------------------------------- */
 static int ip_of(struct netif_ip *out, const struct addr *a, uint8_t prefix)
 {
 	char text[ADDR_TEXT_SIZE];
@@ -195,8 +194,7 @@ static void read_back(struct netglue *g, struct glue_nif *nif)
 				 : r.text);
 }
 
-/* ---- netlink events ---------------------------------------------------------
- */
+/* ---- netlink events ----------------------------------------------------- */
 static void carrier_now(struct netglue *g, struct glue_nif *nif, bool carrier)
 {
 	if (nif->carrier == carrier)
@@ -335,8 +333,7 @@ int netglue_media_fds(struct netglue *g, const char *forward_key_hex,
 	return hasock_forward_fds(&g->ha, forward_key_hex, fn, ctx);
 }
 
-/* ---- taking and releasing
- * ------------------------------------------------------ */
+/* ---- taking and releasing ----------------------------------------------- */
 int netglue_gate_open(struct netglue *g, unsigned lease_ms)
 {
 	return netif_gate_open(g->gate, lease_ms);

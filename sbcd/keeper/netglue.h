@@ -47,8 +47,7 @@ int netglue_media_fds(struct netglue *g, const char *forward_key_hex,
 		      netglue_fds_fn *fn, void *ctx)
 	__attribute__((warn_unused_result));
 
-/* ---- taking and releasing -------------------------------------------------
- */
+/* ---- taking and releasing ----------------------------------------------- */
 /* MAC, addresses, announcement; the gate must be open. On an error what
  * could be done is done: release undoes it. */
 int netglue_take(struct netglue *g) __attribute__((warn_unused_result));

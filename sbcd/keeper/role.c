@@ -34,8 +34,7 @@ static uint64_t now_us(void)
 	return clock_mono_ns() / 1000;
 }
 
-/* ---- actions --------------------------------------------------------------
- */
+/* ---- actions ------------------------------------------------------------ */
 void role_shut_gate(struct keeper *k)
 {
 	int err;
@@ -210,8 +209,7 @@ void role_action_done(struct keeper *k, enum ha_action action)
 	run_actions(k);
 }
 
-/* ---- transitions ------------------------------------------------------------
- */
+/* ---- transitions -------------------------------------------------------- */
 static void change_role(struct keeper *k, enum ha_role next,
 			enum ha_event event, const char *reason)
 {
@@ -349,8 +347,7 @@ void role_evaluate(struct keeper *k)
 						   : 1);
 }
 
-/* ---- evidence
- * ------------------------------------------------------------------ */
+/* ---- evidence ----------------------------------------------------------- */
 void role_on_members(struct keeper *k, bool self, bool peer,
 		     enum ha_peer_left left)
 {
@@ -487,8 +484,7 @@ void role_on_beats(struct keeper *k)
 	role_evaluate(k);
 }
 
-/* ---- the rest
- * -------------------------------------------------------------------- */
+/* ---- the rest ----------------------------------------------------------- */
 void role_release_all(struct keeper *k)
 {
 	int err;

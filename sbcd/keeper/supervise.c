@@ -20,6 +20,8 @@ enum {
 	/* So many deaths in a row while replaying: start without records. */
 	REPLAY_CRASHES_MAX = 3,
 	POISON_MS = 300000,
+	/* A worker that answers nothing for so long is replaced. */
+	PING_MS = 10000,
 	/* Not every crash storm moves the calls to and fro. */
 	STORM_HANDOVER_MS = 60000,
 };
@@ -40,8 +42,7 @@ void supervise_update_quiet(struct keeper *k)
 	netglue_quiet(k->net, quiet);
 }
 
-/* ---- a new worker
- * ------------------------------------------------------------ */
+/* ---- a new worker ------------------------------------------------------- */
 static int send_config(struct keeper *k, enum hub_worker w)
 {
 	struct link_message m = {
@@ -120,8 +121,7 @@ static void on_started(void *ctx, enum hub_worker w)
 	hub_attach(k->hub, w, records);
 }
 
-/* ---- its words
- * ------------------------------------------------------------------ */
+/* ---- its words ---------------------------------------------------------- */
 static void on_message(void *ctx, enum hub_worker w,
 		       const struct link_message *m)
 {
@@ -138,7 +138,11 @@ static void on_message(void *ctx, enum hub_worker w,
 		handover_on_worker(k, w, m->type);
 		break;
 	case LINK_REPLY:
-		commands_on_reply(k, w, m->token, m->value, m->size);
+		/* Whatever it says: it lives. */
+		if (m->token == SUPERVISE_PING_TOKEN)
+			k->ping_ms[w] = 0;
+		else
+			commands_on_reply(k, w, m->token, m->value, m->size);
 		break;
 	case LINK_ACTIVATED:
 		log_info("worker=%s event=activated epoch=%016" PRIx64,
@@ -158,8 +162,37 @@ static void on_malformed(void *ctx, enum hub_worker w)
 	log_rated(LOG_WARNING, "worker=%s event=malformed", workers_name(w));
 }
 
-/* ---- its death
- * -------------------------------------------------------------------- */
+/* ---- is it alive? ------------------------------------------------------ */
+void supervise_ping(struct keeper *k)
+{
+	static const char question[] = "{\"cmd\":\"ping\"}";
+	uint64_t now_ms = clock_mono_ms();
+
+	for (int i = 0; i < HUB_WORKERS; i++) {
+		enum hub_worker w = (enum hub_worker)i;
+		struct link_message m = {
+			.type = LINK_QUERY,
+			.token = SUPERVISE_PING_TOKEN,
+			.value = question,
+			.size = sizeof(question) - 1,
+		};
+
+		if (!supervise_worker_ready(k, w)) {
+			k->ping_ms[i] = 0;
+		} else if (!k->ping_ms[i]) {
+			if (!workers_send(k->workers, w, &m))
+				k->ping_ms[i] = now_ms;
+		} else if (now_ms - k->ping_ms[i] > PING_MS) {
+			log_err("worker=%s event=hangs pid=%d", workers_name(w),
+				(int)workers_pid(k->workers, w));
+			k->ping_ms[i] = 0;
+			/* A crash like any other. */
+			kill(workers_pid(k->workers, w), SIGKILL);
+		}
+	}
+}
+
+/* ---- its death ---------------------------------------------------------- */
 static void remember_poison(struct keeper *k, const struct worker_death *d)
 {
 	struct poison *p = &k->poison[k->poison_next];
@@ -235,6 +268,8 @@ static void on_died(void *ctx, const struct worker_death *d)
 		return;
 	}
 	log_info("worker=%s event=ended", workers_name(d->who));
+	/* A new role, a new try. */
+	k->replay_crashes[d->who] = 0;
 	hub_detach(k->hub, d->who);
 	supervise_update_quiet(k);
 }
@@ -246,8 +281,7 @@ const struct workers_ops supervise_workers_ops = {
 	.malformed = on_malformed,
 };
 
-/* ---- the hub
- * ------------------------------------------------------------------------ */
+/* ---- the hub ------------------------------------------------------------ */
 static int hub_put(void *ctx, const struct ha_key *key, const void *value,
 		   size_t size, unsigned flags, uint64_t token)
 {

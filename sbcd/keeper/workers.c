@@ -245,8 +245,7 @@ static void on_restart(void *ctx)
 	start_one(ctx);
 }
 
-/* ---- from outside -----------------------------------------------------------
- */
+/* ---- from outside ------------------------------------------------------- */
 int workers_create(struct workers **out, const struct workers_params *p)
 {
 	struct workers *ws = calloc(1, sizeof(*ws));

@@ -171,8 +171,7 @@ static size_t records(const struct fake *f, enum hub_worker w)
 	return n;
 }
 
-/* ---- routing ----------------------------------------------------------------
- */
+/* ---- routing ------------------------------------------------------------ */
 static void records_go_to_who_subscribes(void **state)
 {
 	struct fake *f = *state;
@@ -225,8 +224,7 @@ static void one_writer_a_kind(void **state)
 	assert_true(timed_out);
 }
 
-/* ---- replay and credit
- * ---------------------------------------------------------- */
+/* ---- replay and credit -------------------------------------------------- */
 static void fill(struct fake *f, size_t n)
 {
 	struct ha_version v = {.epoch = 1, .generation = 1};
@@ -370,8 +368,7 @@ static void without_records_the_replay_is_empty(void **state)
 	assert_int_equal(f->replayed[HUB_SIP], 1);
 }
 
-/* ---- commits
- * ------------------------------------------------------------------- */
+/* ---- commits ------------------------------------------------------------ */
 static void commit_waits_for_the_engine(void **state)
 {
 	struct fake *f = *state;
@@ -535,8 +532,7 @@ static void many_commits_in_any_order(void **state)
 	assert_int_equal(stats.commits_pending, 0);
 }
 
-/* ---- burying
- * ------------------------------------------------------------------------ */
+/* ---- burying ------------------------------------------------------------ */
 static void a_buried_call_is_gone_everywhere(void **state)
 {
 	struct fake *f = *state;

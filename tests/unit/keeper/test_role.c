@@ -34,8 +34,7 @@ static void note(const char *fmt, ...)
 	strncat(journal, " ", sizeof(journal) - strlen(journal) - 1);
 }
 
-/* ---- the fakes
- * ---------------------------------------------------------------- */
+/* ---- the fakes ---------------------------------------------------------- */
 int netglue_gate_open(struct netglue *g, unsigned lease_ms)
 {
 	note("open");
@@ -188,8 +187,7 @@ void control_error(struct control *c, uint64_t id, enum control_code code,
 	errors++;
 }
 
-/* ---- the fixture
- * --------------------------------------------------------------- */
+/* ---- the fixture -------------------------------------------------------- */
 struct fixture {
 	struct keeper k;
 	struct config config;
@@ -296,8 +294,7 @@ static void become_active(struct fixture *f)
 	journal[0] = '\0';
 }
 
-/* ---- claims
- * ----------------------------------------------------------------------- */
+/* ---- claims ------------------------------------------------------------- */
 static void a_claim_goes_in_order(void **state)
 {
 	struct fixture *f = *state;
@@ -438,8 +435,7 @@ static void after_standing_still_it_listens_first(void **state)
 	assert_int_equal(f->k.roles.role, HA_ROLE_ACTIVE);
 }
 
-/* ---- losing it
- * ----------------------------------------------------------------------- */
+/* ---- losing it ---------------------------------------------------------- */
 static void yielding_goes_in_order(void **state)
 {
 	struct fixture *f = *state;
@@ -479,8 +475,7 @@ static void a_lapsed_lease_stays_shut_beside_a_rival(void **state)
 	assert_int_equal(f->k.roles.role, HA_ROLE_SYNCING);
 }
 
-/* ---- planned switchover
- * ----------------------------------------------------------------- */
+/* ---- planned switchover ------------------------------------------------- */
 static void switchover_goes_in_order(void **state)
 {
 	struct fixture *f = *state;

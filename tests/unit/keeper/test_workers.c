@@ -26,8 +26,7 @@
 #include "sbcd/keeper/spawn.h"
 #include "sbcd/keeper/workers.h"
 
-/* ---- the worker
- * --------------------------------------------------------------- */
+/* ---- the worker --------------------------------------------------------- */
 static void say(struct link *l, uint8_t type, const char *text)
 {
 	struct link_message m = {
@@ -97,8 +96,7 @@ static int worker(const char *kind)
 		pause();
 }
 
-/* ---- the test
- * -------------------------------------------------------------------- */
+/* ---- the test ----------------------------------------------------------- */
 struct fixture {
 	struct loop *loop;
 	struct loop_timer *timer;
