@@ -191,8 +191,7 @@ static void members_come_back(void **state)
 	assert_false(r.failed);
 }
 
-/* ---- golden
- * ------------------------------------------------------------------ */
+/* ---- golden ------------------------------------------------------ */
 
 static FILE *golden_open(const char *name, const char *mode)
 {
@@ -241,8 +240,7 @@ static void golden_bytes(void **state)
 	}
 }
 
-/* ---- strangers
- * ----------------------------------------------------------------- */
+/* ---- strangers --------------------------------------------------- */
 
 static void set_length(uint8_t *frame, size_t size)
 {
