@@ -4,6 +4,8 @@ Bounds are those of the design, doubled where a loaded test machine may be
 slow; the bench reports what is really reached.
 """
 
+import os
+import signal
 import time
 
 import pytest
@@ -155,6 +157,21 @@ def test_sip_worker_killed(w):
     new_call_works(w)
     w.hang_up(pairs)
     checks.nothing_left(w)
+
+
+@pytest.mark.slow
+def test_sip_worker_hangs(w):
+    """Stopped, not dead: nobody but the keeper can notice."""
+    pairs = w.establish(5)
+    active, _ = w.settled()
+    old = w.lab.pid_of(active, "sip")
+    os.kill(old, signal.SIGSTOP)
+    w.media_reset()
+    wait_for(lambda: w.lab.pid_of(active, "sip") not in (old, None), 20,
+             "a new SIP worker")
+    assert lost(w.listen(1)) == 0
+    new_call_works(w)
+    w.hang_up(pairs)
 
 
 def test_sip_worker_killed_while_a_call_rings(w):
