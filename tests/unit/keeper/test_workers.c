@@ -220,10 +220,14 @@ static int teardown(void **state)
 static void a_worker_has_no_rights(void **state)
 {
 	struct fixture *f = *state;
+	/* Of some library that does not set close-on-exec. */
+	int stray = fcntl(STDIN_FILENO, F_DUPFD, 20);
 
+	assert_true(stray >= 0);
 	setenv("TEST_WORKER", "rights", 1);
 	workers_start(f->ws);
 	assert_true(run_until(f, 0, 1, 5000));
+	close(stray);
 	assert_non_null(strstr(f->text, "Uid:\t65534\t65534\t65534\t65534"));
 	assert_non_null(strstr(f->text, "Groups:\t \n"));
 	assert_non_null(strstr(f->text, "CapPrm:\t0000000000000000"));
@@ -233,8 +237,7 @@ static void a_worker_has_no_rights(void **state)
 	assert_non_null(strstr(f->text, "NoNewPrivs:\t1"));
 	assert_non_null(strstr(f->text, "core=0 pdeathsig=9"));
 	/* Standard descriptors, link, counters: nothing of the keeper. */
-	assert_non_null(strstr(f->text, "open=0,1,2,3,4,"));
-	assert_null(strstr(f->text, "open=0,1,2,3,4,5"));
+	assert_string_equal(strstr(f->text, "open="), "open=0,1,2,3,4,");
 }
 
 static void crashes_are_seen_and_backed_off(void **state)
