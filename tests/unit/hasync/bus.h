@@ -392,6 +392,18 @@ static inline bool bus_has(struct node *n, uint64_t id)
 	return ha_store_get(n->e->store, &key, &item) && !item.deleted;
 }
 
+/* A frame as `from` might have sent it. */
+static inline void bus_craft(struct bus *b, uint8_t from, struct ha_frame *f)
+{
+	uint8_t buf[HA_FRAME_MAX_BYTES];
+	size_t size;
+
+	f->head.version = f->head.max_version = 1;
+	f->head.node = from;
+	assert_int_equal(ha_frame_encode(f, buf, sizeof(buf), &size), 0);
+	bus_add(b, from, b->up, buf, size);
+}
+
 /* Same live records, byte for byte. */
 static inline void bus_assert_equal(struct node *a, struct node *b)
 {

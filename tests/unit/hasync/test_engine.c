@@ -151,6 +151,39 @@ static void large_records_travel_in_fragments(void **state)
 	bus_assert_equal(a, &b->node[2]);
 }
 
+static void fragments_with_a_hole_are_refused(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1], *s = &b->node[2];
+	const uint8_t bytes[50] = {0};
+	struct ha_frame f = {
+		.head = {.type = HA_FRAME_FRAGMENT},
+		.fragment = {.key = {.id = 9, .kind = 1},
+			     .version = {.generation = 1000, .writer = 1},
+			     .total = 100,
+			     .data = bytes,
+			     .size = 10},
+	};
+
+	bus_pair(b);
+	f.head.epoch = f.fragment.version.epoch = s->e->floor;
+	f.head.seq = s->e->joiner.last + 1;
+	bus_craft(b, 1, &f);
+	f.head.seq++;
+	f.fragment.offset = 50;
+	f.fragment.size = 50;
+	bus_craft(b, 1, &f);
+	for (int i = 0; i < 2; i++)
+		bus_deliver_one(s);
+	assert_int_equal(s->drops, 1);
+	assert_string_equal(s->last_drop, "broken record stream");
+	assert_false(s->in_sync);
+	assert_false(bus_has(s, 9));
+	bus_run(b, 500);
+	assert_true(a->in_sync && s->in_sync);
+	bus_assert_equal(a, s);
+}
+
 /* ---- commit time-outs, lag --------------------------------------- */
 
 static void commit_times_out_and_lag_is_made_good(void **state)
@@ -463,6 +496,7 @@ int main(void)
 		T(sync_put_waits_for_the_peer),
 		T(lazy_puts_are_batched),
 		T(large_records_travel_in_fragments),
+		T(fragments_with_a_hole_are_refused),
 		T(commit_times_out_and_lag_is_made_good),
 		T(unacked_lazy_puts_lag_too),
 		T(a_lost_peer_frees_the_waiting),

@@ -282,17 +282,6 @@ static void frames_of_an_older_epoch_change_nothing(void **state)
 	bus_assert_equal(a, s);
 }
 
-static void craft(struct bus *b, uint8_t from, struct ha_frame *f)
-{
-	uint8_t buf[HA_FRAME_MAX_BYTES];
-	size_t size;
-
-	f->head.version = f->head.max_version = 1;
-	f->head.node = from;
-	assert_int_equal(ha_frame_encode(f, buf, sizeof(buf), &size), 0);
-	bus_add(b, from, b->up, buf, size);
-}
-
 static void craft_batch(struct bus *b, uint8_t from, uint64_t epoch,
 			uint64_t seq, uint64_t id)
 {
@@ -311,7 +300,7 @@ static void craft_batch(struct bus *b, uint8_t from, uint64_t epoch,
 
 	ha_entry_write(&w, &item);
 	f.batch.size = w.size;
-	craft(b, from, &f);
+	bus_craft(b, from, &f);
 }
 
 static void late_frames_in_the_middle_of_a_stream(void **state)
@@ -341,7 +330,7 @@ static void late_frames_in_the_middle_of_a_stream(void **state)
 			     .size = 2,
 			     .data = (const uint8_t *)"xx"},
 	};
-	craft(b, 1, &f);
+	bus_craft(b, 1, &f);
 	craft_batch(b, 1, epoch, seq + 2, 79);
 	bus_run(b, 1);
 	assert_string_equal(s->last_drop, "broken record stream");
@@ -372,22 +361,22 @@ static void go_of_an_older_epoch_is_dropped(void **state)
 	};
 
 	bus_pair(b);
-	craft(b, 1, &f);
+	bus_craft(b, 1, &f);
 	f.head.epoch = s->e->floor - 1;
-	craft(b, 1, &f);
+	bus_craft(b, 1, &f);
 	f.head.epoch = 0;
 	f.command.command = 99;
-	craft(b, 1, &f);
+	bus_craft(b, 1, &f);
 	bus_run(b, 1);
 	assert_int_equal(s->commands, 0);
 	assert_int_equal(s->drops, 3);
 	f.command.command = HA_CMD_RELEASED;
-	craft(b, 1, &f);
+	bus_craft(b, 1, &f);
 	bus_run(b, 1);
 	assert_int_equal(s->commands, 1);
 	f.command.command = HA_CMD_GO;
 	f.head.epoch = s->e->floor;
-	craft(b, 1, &f);
+	bus_craft(b, 1, &f);
 	bus_run(b, 1);
 	assert_int_equal(s->commands, 2);
 }
@@ -409,10 +398,10 @@ static void acks_of_the_snapshot_prove_nothing(void **state)
 	f.ack.nonce = a->e->donor.nonce;
 	f.ack.seq = a->e->donor.end_seq - 1;
 	f.ack.flags = HA_ACK_IN_SYNC;
-	craft(b, 2, &f);
+	bus_craft(b, 2, &f);
 	f.ack.seq = a->e->donor.end_seq;
 	f.ack.flags = 0;
-	craft(b, 2, &f);
+	bus_craft(b, 2, &f);
 	bus_run(b, 1);
 	assert_int_equal(a->e->donor.state, DONOR_PROVING);
 	assert_false(a->in_sync);
@@ -562,6 +551,26 @@ static void a_peer_that_restarted_unseen(void **state)
 		;
 	assert_int_equal(a->e->donor.state, DONOR_NONE);
 	assert_false(a->in_sync);
+}
+
+/* Its first word says so, before it asks for anything. */
+static void a_status_of_another_boot_ends_the_relation(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1];
+	struct ha_frame f = {
+		.head = {.type = HA_FRAME_STATUS},
+		.status = {.node = 2, .boot_id = 4711, .role = HA_ROLE_INIT},
+	};
+
+	bus_pair(b);
+	bus_put(a, 1, 10, 1, 1);
+	bus_craft(b, 2, &f);
+	bus_deliver_one(a);
+	assert_int_equal(a->e->donor.state, DONOR_NONE);
+	assert_false(a->in_sync);
+	/* Nobody waits for the one that is gone. */
+	assert_int_equal(a->tokens[1], TOKEN_DONE);
 }
 
 static void tombstones_outlive_the_peers_absence_and_go(void **state)
@@ -743,6 +752,7 @@ int main(void)
 		T(a_donor_that_stops_amid_a_snapshot),
 		T(a_donor_that_stands_still_amid_a_snapshot),
 		T(a_peer_that_restarted_unseen),
+		T(a_status_of_another_boot_ends_the_relation),
 		T(tombstones_outlive_the_peers_absence_and_go),
 		T(a_handover_keeps_the_last_words),
 		T(a_donor_that_changed_its_mind),
