@@ -29,7 +29,7 @@ enum {
 	RETRY_MS = 1, /* corosync said TRY_AGAIN */
 	JOIN_TRIES = 500,
 	RING_WAIT_MS = 20, /* a membership waits for its ring's number */
-	LAST_WORDS_MS = 200,
+	LAST_WORDS_MS = 500,
 	DESTROY_WAIT_S = 2,
 };
 

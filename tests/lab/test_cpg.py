@@ -221,6 +221,6 @@ def test_a_wrong_node_id_is_told_and_never_joins(probes):
 
 def test_the_last_words_go_out(pair):
     a, b = pair
-    b.tell("send 200 1000 1\nquit")
+    b.tell("send 100 1000 1\nquit")
     assert b.proc.wait(5) == 0
-    assert a.wait_received(2, 200)["bad"] == 0
+    assert a.wait_received(2, 100)["bad"] == 0
