@@ -475,6 +475,26 @@ static void a_lapsed_lease_stays_shut_beside_a_rival(void **state)
 	assert_int_equal(f->k.roles.role, HA_ROLE_SYNCING);
 }
 
+/* Nobody has drawn the conclusion yet. */
+static void a_rival_heard_during_a_lapse_counts(void **state)
+{
+	struct fixture *f = *state;
+	const struct ha_status rival = {
+		.node = 2,
+		.role = HA_ROLE_ACTIVE,
+		.epoch = UINT64_C(0xffff) << 8 | 2,
+		.active_epoch = UINT64_C(0xffff) << 8 | 2,
+	};
+
+	become_active(f);
+	beats.lapsed = true;
+	role_on_beats(&f->k);
+	role_on_status(&f->k, &rival);
+	turn(f, 60);
+	assert_null(strstr(journal, "open"));
+	assert_int_equal(f->k.roles.role, HA_ROLE_SYNCING);
+}
+
 /* ---- planned switchover ------------------------------------------------- */
 static void switchover_goes_in_order(void **state)
 {
@@ -649,6 +669,7 @@ int main(void)
 		T(yielding_goes_in_order),
 		T(a_lapsed_lease_is_reopened_without_a_rival),
 		T(a_lapsed_lease_stays_shut_beside_a_rival),
+		T(a_rival_heard_during_a_lapse_counts),
 		T(switchover_goes_in_order),
 		T(switchover_lets_go_without_the_peer),
 		T(switchover_is_called_off),
