@@ -405,7 +405,8 @@ static void nothing_leaves_before_its_commit(void **state)
 	keeper.hold = true;
 	request(&a, "BYE", NULL, NULL);
 	expect_nothing(&um, "an uncommitted BYE");
-	expect_nothing(&pbx, "an uncommitted 200 to BYE");
+	/* Time has passed already; much more and the worker gives up. */
+	assert_false(ua_receive(&pbx, 1));
 	keeper_release();
 	expect(&um, "BYE");
 	answer_to(&um, um.msg, 200, NULL, NULL, NULL);
