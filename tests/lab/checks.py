@@ -114,7 +114,7 @@ def fds(pid):
 
 def nothing_left(world, before=None, timeout=45):
     """No call, leg, flow, port, socket or map entry remains."""
-    world.assert_no_calls(timeout=10)
+    world.assert_no_calls(timeout)
     for node in NODES:
         if not world.lab.redundancy(node):
             continue

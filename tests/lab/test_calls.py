@@ -21,6 +21,7 @@ def w(shared_world):
         checks.topology_hidden(world)
         checks.nothing_left(world)
     finally:
+        world.hang_up_rest()
         world.forget_media()
         for key in list(world.ua):
             world.ua.pop(key).close()

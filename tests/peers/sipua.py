@@ -193,6 +193,10 @@ class Ua:
             await self._send_bytes(data, via, transport)
         self.loop.run(go())
 
+    def all_calls(self):
+        """Every dialog, placed and received."""
+        return list(self._dialogs.values())
+
     def received(self, method=None, status=None):
         return [e.msg for e in list(self.log) if not e.sent and
                 (method is None or e.msg.method == method) and
