@@ -25,6 +25,14 @@ static int read_text(const char *path, char **out)
 	return err;
 }
 
+/* Each check starts its list anew: what it found is printed at once. */
+static int print_errors(int err, const struct config_errors *errors)
+{
+	if (err && errors->len)
+		fputs(errors->text, stderr);
+	return err;
+}
+
 int files_read_config(struct keeper *k, const struct keeper_params *p)
 {
 	struct config_errors *errors = calloc(1, sizeof(*errors));
@@ -37,15 +45,16 @@ int files_read_config(struct keeper *k, const struct keeper_params *p)
 	err2 = read_text(p->node_file, &node_text);
 	/* Both are looked at, so that one run shows everything. */
 	if (!err)
-		err = config_parse(&k->config, k->config_text, p->config_file,
+		err = print_errors(config_parse(&k->config, k->config_text,
+						p->config_file, errors),
 				   errors);
 	if (!err2)
-		err2 = config_node_parse(&k->node, node_text, p->node_file,
-					 errors);
+		err2 = print_errors(config_node_parse(&k->node, node_text,
+						      p->node_file, errors),
+				    errors);
 	if (!err && !err2)
-		err = config_check(k->config, &k->node, errors);
-	if (errors->len)
-		fputs(errors->text, stderr);
+		err = print_errors(config_check(k->config, &k->node, errors),
+				   errors);
 	free(errors);
 	k->worker_text = node_text;
 	return err ? err : err2;
