@@ -258,6 +258,7 @@ static int start_thread(struct beat *b)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err)
 		return -err;
+	pthread_setname_np(b->thread, "sbcd-beat");
 	/* Best effort: without the right it is an ordinary thread. */
 	b->view.realtime = !pthread_setschedparam(b->thread, SCHED_RR, &rr);
 	return 0;

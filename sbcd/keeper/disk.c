@@ -202,6 +202,8 @@ static int start_thread(struct disk *d)
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&d->thread, NULL, disk_thread, d);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!err)
+		pthread_setname_np(d->thread, "sbcd-disk");
 	return -err;
 }
 

@@ -562,6 +562,11 @@ static void a_buried_call_is_left_out_where_we_may_not_write(void **state)
 	assert_int_equal(records(f, HUB_SIP), 2);
 	assert_int_equal(f->sent[HUB_SIP][0].key.id, 1);
 	assert_int_equal(f->sent[HUB_SIP][1].key.id, 3);
+	/* What the active still says about it arrives as its end. */
+	hub_applied(f->hub, &(struct ha_key){.id = 2, .kind = REC_CALL});
+	hub_pump(f->hub, 0);
+	assert_int_equal(f->sent[HUB_SIP][3].key.id, 2);
+	assert_int_equal(f->sent[HUB_SIP][3].flags, LINK_F_DELETED);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

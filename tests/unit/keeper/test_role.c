@@ -447,6 +447,19 @@ static void yielding_goes_in_order(void **state)
 				     "restart SYNCING ");
 }
 
+static void nothing_is_announced_after_yielding(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	role_on_members(k, true, true, HA_LEFT_NOT);
+	peer_says(k, HA_ROLE_INIT, 0);
+	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
+	peer_says(k, HA_ROLE_ACTIVE, UINT64_C(0xffff) << 8 | 2);
+	turn(f, 250);
+	assert_null(strstr(journal, "announce"));
+}
+
 static void a_lapsed_lease_is_reopened_without_a_rival(void **state)
 {
 	struct fixture *f = *state;
@@ -667,6 +680,7 @@ int main(void)
 		T(sync_lost_with_the_peer_changes_nothing),
 		T(after_standing_still_it_listens_first),
 		T(yielding_goes_in_order),
+		T(nothing_is_announced_after_yielding),
 		T(a_lapsed_lease_is_reopened_without_a_rival),
 		T(a_lapsed_lease_stays_shut_beside_a_rival),
 		T(a_rival_heard_during_a_lapse_counts),
