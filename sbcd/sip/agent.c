@@ -160,3 +160,20 @@ const struct config_agent *agent_peer(const struct sip_agent *a,
 {
 	return config_agent_by_address(a->w->config, a->sif->realm, source);
 }
+
+/* What the stack dropped without telling anybody. */
+void agents_count(struct sip_worker *w)
+{
+	for (size_t i = 0; i < w->agents_len; i++) {
+		struct sip_agent *a = &w->agents[i];
+		usize_t bad = a->bad_messages;
+
+		if (!a->nta ||
+		    nta_agent_get_stats(a->nta, NTATAG_S_BAD_MESSAGE_REF(bad),
+					TAG_END()) < 0)
+			continue;
+		counters_add(w->counters, COUNTER_sip_rx_malformed,
+			     bad - a->bad_messages);
+		a->bad_messages = bad;
+	}
+}

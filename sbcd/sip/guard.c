@@ -131,6 +131,12 @@ static void source_of(int fd, const struct sockaddr *sa, struct addr *out)
 		memset(out, 0, sizeof(*out));
 }
 
+static bool is_text(char first)
+{
+	return (first >= 'A' && first <= 'Z') ||
+	       (first >= 'a' && first <= 'z') || first == '\r' || first == '\n';
+}
+
 issize_t su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t iovlen, int flags,
 		  su_sockaddr_t *su, socklen_t *sulen)
 {
@@ -149,6 +155,11 @@ issize_t su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t iovlen, int flags,
 		return n;
 	if (!guard.listening)
 		goto drop;
+	/* The stack would try STUN and SigComp on what is no text. */
+	if (su && !is_text(*(const char *)hdr.msg_iov[0].iov_base)) {
+		counters_add(guard.counters, COUNTER_sip_rx_malformed, 1);
+		goto drop;
+	}
 	memset(&id, 0, sizeof(id));
 	id.hash = hash_input(hdr.msg_iov, iovlen, (size_t)n);
 	if (quarantined(id.hash)) {

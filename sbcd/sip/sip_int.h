@@ -35,6 +35,7 @@ struct sip_agent {
 	nta_agent_t *nta;
 	nta_leg_t *leg; /* takes every request */
 	nta_outgoing_t *stray;
+	usize_t bad_messages; /* already counted */
 };
 
 struct barrier;
@@ -59,6 +60,7 @@ struct sip_worker {
 	uint64_t epoch;
 	bool quiesce_wanted, quiesced;
 	uint64_t quiesce_until_ms;
+	uint64_t count_ms; /* when agents_count() is due */
 	bool gone;
 	int exit_code;
 };
@@ -67,6 +69,7 @@ struct sip_worker {
  */
 int agents_create(struct sip_worker *w) __attribute__((warn_unused_result));
 void agents_destroy(struct sip_worker *w);
+void agents_count(struct sip_worker *w);
 struct sip_agent *agent_find(struct sip_worker *w, const char *sip_interface);
 /* Our address of that family on the interface; NULL when there is none. */
 const struct addr *agent_address(const struct sip_agent *a, uint8_t family);

@@ -345,6 +345,7 @@ int txn_response(struct txn *t, nta_outgoing_t *orq, sip_t const *sip)
 	if (!t)
 		return 0;
 	b = t->call->owner;
+	counters_add(txn_worker(t)->counters, COUNTER_sip_rx_responses, 1);
 	facts_init(&f);
 	a = txn_agent(t);
 	msg = sip ? nta_outgoing_getresponse(orq) : NULL;

@@ -239,6 +239,10 @@ static void run(struct sip_worker *w)
 			wait = sooner(wait, pings_turn(w));
 		quiesce(w);
 		guard_idle();
+		if (clock_mono_ms() >= w->count_ms) {
+			agents_count(w);
+			w->count_ms = clock_mono_ms() + SIP_STEP_MS;
+		}
 		watch_link(w);
 		if (wait < 0 || wait > SIP_STEP_MS)
 			wait = SIP_STEP_MS;
