@@ -148,6 +148,9 @@ static void answers_later(void **state)
 
 static void garbage_is_answered_and_counted(void **state)
 {
+	static const char too_long[] =
+		"{\"cmd\":\"a command whose name is longer than any of ours "
+		"could ever be, so that it has to be refused at once\"}\n";
 	static const char *const bad[] = {
 		"\n",
 		"{\n",
@@ -157,8 +160,7 @@ static void garbage_is_answered_and_counted(void **state)
 		"{\"cmd\":\"echo\",\"args\":[]}\n",
 		"{\"cmd\":\"echo\",\"cmd\":\"echo\"}\n",
 		"\xff\xfe\n",
-		"{\"cmd\":\"0123456789012345678901234567890123456789"
-		"01234567890123456789012345678901234567890123456789\"}\n",
+		too_long,
 	};
 	struct fixture *f = *state;
 	struct control_stats stats;
