@@ -227,16 +227,11 @@ static bool txn_decode(struct call *c, struct txn *t)
 	t->pair_sub = r->pair;
 	t->pair_valid = r->pair_valid;
 	t->cancelled = r->state == TXN_CANCELLED;
+	t->delayed = r->delayed_offer;
 	t->until_ms = r->retransmit_until_ms;
 	memcpy(t->branch, r->branch, sizeof(t->branch));
 	blob_clear(&t->value);
 	return true;
-}
-
-static bool txn_has_offer(const struct txn *t)
-{
-	/* Not parsed here: an INVITE carries SDP when its headers say so. */
-	return memmem(t->request.data, t->request.size, "application/sdp", 15);
 }
 
 /* What cannot be gone on with is given up; the peer sends it again. */
@@ -247,7 +242,6 @@ static void txn_resume(struct txn *t)
 	uint64_t now = b2bua_now(b);
 	struct rec_dialog d;
 
-	t->delayed = !txn_has_offer(t);
 	if (leg_load(t->leg, &d) || b->ops->restore(b->ctx, t, &d)) {
 		log_rated(
 			LOG_WARNING,

@@ -164,6 +164,7 @@ static int txn_encode(struct txn *t)
 	r->peer = t->peer;
 	r->last_status = t->last_status;
 	r->retransmit_until_ms = t->state == TXN_ANSWERED ? t->until_ms : 0;
+	r->delayed_offer = t->delayed;
 	copy_raw(&r->request, &t->request);
 	copy_raw(&r->response, &t->response);
 	buf_reset(&b->encode);

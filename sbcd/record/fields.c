@@ -92,6 +92,7 @@ static const struct record_field txn_fields[] = {
 	FIELD(13, RT_U64, rec_txn, retransmit_until_ms),
 	FIELD(14, RT_BYTES, rec_txn, request),
 	FIELD(15, RT_BYTES, rec_txn, response),
+	FIELD(16, RT_BOOL, rec_txn, delayed_offer),
 	END,
 };
 

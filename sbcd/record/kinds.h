@@ -143,6 +143,7 @@ struct rec_txn {
 	uint64_t retransmit_until_ms; /* of a stored 2xx, 0 = none */
 	struct rec_bytes_raw request; /* as sent, or as received */
 	struct rec_bytes_raw response; /* a 2xx awaiting its ACK, ours */
+	bool delayed_offer; /* an INVITE that came without an offer */
 };
 
 enum rec_flow_direction {

@@ -161,6 +161,31 @@ static void trying(void **state)
 	bye(&b, &pbx);
 }
 
+static void ringing_without_an_offer(void **state)
+{
+	char *inv;
+
+	dlg_new(&a, &pbx, tcp_peers ? "7000" : "2000");
+	request(&a, "INVITE", "Accept: application/sdp\r\n", NULL);
+	expect(&um, "INVITE");
+	dlg_accept(&b, &um);
+	answer_to(&um, keep(um.msg), 180, "callee", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	take_over();
+	expect(&um, "INVITE");
+	inv = keep(um.msg);
+	answer_to(&um, inv, 200, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect_status(&pbx, 200, "INVITE");
+	learn(&a);
+	take_over();
+	expect_status(&pbx, 200, "INVITE");
+	ack(&a, sdp_text("10.10.0.50", 30000, ""));
+	expect(&um, "ACK");
+	assert_non_null(strstr(body(um.msg), "c=IN IP4 10.20.0.10"));
+	bye(&a, &um);
+}
+
 static void answer_unacked(void **state)
 {
 	char *inv, *ok;
@@ -319,19 +344,13 @@ static void replay_is_idempotent(void **state)
 static int run_all(const char *name)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(established_caller_ends),
-		CASE(established_callee_ends),
-		CASE(reinvites_after),
-		CASE(ringing),
-		CASE(ringing_then_cancelled),
-		CASE(ringing_then_rejected),
-		CASE(answered_in_between),
-		CASE(trying),
-		CASE(answer_unacked),
-		CASE(early_media_and_prack),
-		CASE(reinvite_pending),
-		CASE(update_pending),
-		CASE(bye_pending),
+		CASE(established_caller_ends),	CASE(established_callee_ends),
+		CASE(reinvites_after),		CASE(ringing),
+		CASE(ringing_then_cancelled),	CASE(ringing_then_rejected),
+		CASE(answered_in_between),	CASE(trying),
+		CASE(ringing_without_an_offer), CASE(answer_unacked),
+		CASE(early_media_and_prack),	CASE(reinvite_pending),
+		CASE(update_pending),		CASE(bye_pending),
 		CASE(cancel_pending),
 	};
 

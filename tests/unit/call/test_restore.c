@@ -1,0 +1,310 @@
+/* Records in, calls out: following, taking over, whatever is missing. */
+#include "fake.h"
+
+static void established_goes_on(void **state)
+{
+	established();
+	fake_take_over();
+	expect_silence();
+	assert_int_equal(only_call()->state, CALL_ESTABLISHED);
+	assert_int_equal(ask(METHOD_INFO, 'a', 2, NULL), 0);
+	/* Numbers the other node may have used are left out, once. */
+	expect_sent("> INFO 12 z");
+	respond(METHOD_INFO, 'z', 200, NULL);
+	assert_int_equal(ask(METHOD_BYE, 'a', 3, NULL), 0);
+	expect_sent("> BYE 13 z");
+	respond(METHOD_BYE, 'z', 200, NULL);
+	expect_gone();
+}
+
+static void ringing_goes_on(void **state)
+{
+	assert_int_equal(place("offer"), 0);
+	respond(METHOD_INVITE, 'z', 180, NULL);
+	fake_take_over();
+	expect_sent("restore INVITE s a");
+	expect_sent("restore INVITE c z");
+	respond(METHOD_INVITE, 'z', 200, "answer");
+	expect_sent("< 200 a");
+	acknowledge('a', 1, NULL);
+	expect_sent("ACK 1 cloud");
+	assert_int_equal(only_call()->state, CALL_ESTABLISHED);
+}
+
+static void ring_timer_goes_on(void **state)
+{
+	assert_int_equal(place("offer"), 0);
+	respond(METHOD_INVITE, 'z', 180, NULL);
+	turn(40000);
+	fake_take_over();
+	turn(15000);
+	expect_sent("restore INVITE c z");
+	expect_silence();
+	turn(5000);
+	expect_sent("< 408 a");
+}
+
+static void duration_timer_goes_on(void **state)
+{
+	established();
+	turn(3000000);
+	fake_take_over();
+	turn(599000);
+	expect_silence();
+	turn(1000);
+	expect_sent("> BYE 11 a");
+	expect_sent("> BYE 12 z");
+}
+
+static void answered_goes_on(void **state)
+{
+	assert_int_equal(place("offer"), 0);
+	respond(METHOD_INVITE, 'z', 200, "answer");
+	fake_take_over();
+	expect_sent("restore INVITE s a");
+	expect_sent("again a");
+	turn(500);
+	expect_sent("again a");
+	acknowledge('a', 1, NULL);
+	expect_sent("ACK 1 cloud");
+	turn(10000);
+	expect_silence();
+}
+
+/* The ACK came, and the node died before it could say so. */
+static void acknowledged_untold(void **state)
+{
+	struct ha_key key = {0};
+	struct ha_item item;
+
+	assert_int_equal(place("offer"), 0);
+	respond(METHOD_INVITE, 'z', 200, "answer");
+	key = (struct ha_key){only_call()->id, 0, REC_TXN};
+	assert_true(ha_store_get(fake.store, &key, &item));
+	assert_int_equal(fake_del(NULL, &key), 0);
+	fake_take_over();
+	expect_sent("ACK 1 cloud");
+	assert_int_equal(only_call()->state, CALL_ESTABLISHED);
+}
+
+static void ending_goes_on(void **state)
+{
+	established();
+	assert_int_equal(ask(METHOD_BYE, 'a', 2, NULL), 0);
+	fake_take_over();
+	expect_sent("> BYE 13 z");
+	respond(METHOD_BYE, 'z', 481, NULL);
+	expect_gone();
+}
+
+static void cancelled_goes_on(void **state)
+{
+	assert_int_equal(place("offer"), 0);
+	respond(METHOD_INVITE, 'z', 180, NULL);
+	b2bua_cancel(fake.b, txn_find(leg_at('a'), TXN_SERVER, METHOD_INVITE));
+	fake_take_over();
+	expect_sent("restore INVITE c z");
+	respond(METHOD_INVITE, 'z', 180, NULL);
+	expect_sent("CANCEL z");
+	respond(METHOD_INVITE, 'z', 487, NULL);
+	expect_gone();
+}
+
+static void reinvite_goes_on(void **state)
+{
+	established();
+	assert_int_equal(ask(METHOD_INVITE, 'z', 5, "hold"), 0);
+	fake_take_over();
+	expect_sent("restore INVITE s z");
+	expect_sent("restore INVITE c a");
+	respond(METHOD_INVITE, 'a', 200, "held");
+	expect_sent("< 200 z");
+	acknowledge('z', 5, NULL);
+	expect_sent("ACK 1 core");
+}
+
+/* Records are put one after the other: any prefix may be what is left. */
+static void every_prefix(void **state)
+{
+	struct ha_key keys[16];
+	size_t len = 0;
+	struct ha_item item;
+	const struct ha_key *at = NULL;
+
+	assert_int_equal(place("offer"), 0);
+	respond(METHOD_INVITE, 'z', 180, NULL);
+	while (ha_store_next(fake.store, at, &item)) {
+		keys[len] = item.key;
+		at = &keys[len++];
+	}
+	assert_int_equal(len, 6);
+	for (unsigned missing = 1; missing < 1u << len; missing++) {
+		b2bua_destroy(fake.b);
+		fake_create();
+		for (size_t i = 0; i < len; i++) {
+			if (missing & 1u << i)
+				continue;
+			assert_true(ha_store_get(fake.store, &keys[i], &item));
+			assert_int_equal(b2bua_record(fake.b, &item.key,
+						      item.value, item.size),
+					 0);
+		}
+		b2bua_activate(fake.b);
+		/* Nobody answers: whatever it became, it ends. */
+		for (int i = 0; i < 40; i++)
+			turn(5000);
+		assert_int_equal(call_count(fake.b), 0);
+		assert_int_equal(fake.handles, 0);
+		/* The store is needed again. */
+		b2bua_destroy(fake.b);
+		fake_create();
+	}
+}
+
+static void broken_records(void **state)
+{
+	struct ha_key key = {42, 0, REC_CALL};
+
+	for (uint8_t kind = REC_CALL; kind <= REC_MSTATE; kind++) {
+		key.kind = kind;
+		key.sub = 0;
+		(void)!b2bua_record(fake.b, &key, "\xff\xff\xff", 3);
+		key.sub = 60000;
+		(void)!b2bua_record(fake.b, &key, "", 0);
+	}
+	b2bua_destroy(fake.b);
+	fake_create();
+	key.sub = 0;
+	for (uint8_t kind = REC_CALL; kind <= REC_MEDIA; kind++) {
+		key.kind = kind;
+		(void)!b2bua_record(fake.b, &key, "\xff\xff\xff", 3);
+		(void)!b2bua_record(fake.b, &key, "", 0);
+	}
+	key.kind = REC_TXN;
+	assert_int_equal(b2bua_record(fake.b, &key, "garbage", 7), 0);
+	b2bua_activate(fake.b);
+	turn(100);
+	assert_int_equal(call_count(fake.b), 0);
+}
+
+static void deletions_are_followed(void **state)
+{
+	struct ha_item item;
+	struct ha_key key = {0};
+	struct b2bua_stats s;
+
+	established();
+	b2bua_destroy(fake.b);
+	fake_create();
+	ha_store_foreach(fake.store, fake_replay_one, NULL);
+	b2bua_stats(fake.b, &s);
+	assert_int_equal(s.calls, 1);
+	assert_int_equal(s.legs, 2);
+	assert_int_equal(s.ports, 2);
+	while (ha_store_next(fake.store, &key, &item)) {
+		key = item.key;
+		assert_int_equal(b2bua_record(fake.b, &key, NULL, 0), 0);
+	}
+	b2bua_stats(fake.b, &s);
+	assert_int_equal(s.calls + s.legs + s.ports + s.txns, 0);
+}
+
+static void what_cannot_be_restored_ends(void **state)
+{
+	assert_int_equal(place("offer"), 0);
+	respond(METHOD_INVITE, 'z', 180, NULL);
+	fake.fail_restore = -EIO;
+	fake_take_over();
+	fake.fail_restore = 0;
+	turn(100000);
+	turn(100000);
+	expect_gone();
+}
+
+static void many_are_paced(void **state)
+{
+	struct b2bua_stats s;
+	struct call_answer answer = {0};
+
+	/* Without SDP no ports are needed. */
+	for (int i = 0; i < 120; i++) {
+		struct call_message m = message(METHOD_INVITE, 'a', 1, NULL);
+		char id[16];
+
+		snprintf(id, sizeof(id), "call-%d", i);
+		m.call_id = id;
+		assert_int_equal(
+			b2bua_invite(fake.b, &m,
+				     config_agent_find(fake.config, "pbx"),
+				     &fake, &answer),
+			0);
+		fake.handles++;
+	}
+	b2bua_destroy(fake.b);
+	fake_create();
+	ha_store_foreach(fake.store, fake_replay_one, NULL);
+	b2bua_activate(fake.b);
+	b2bua_turn(fake.b);
+	b2bua_stats(fake.b, &s);
+	assert_int_equal(s.restoring, 120 - B2BUA_RESTORE_BATCH);
+	b2bua_turn(fake.b);
+	b2bua_stats(fake.b, &s);
+	assert_int_equal(s.restoring, 120 - B2BUA_RESTORE_BATCH);
+	turn(B2BUA_RESTORE_TICK_MS);
+	turn(B2BUA_RESTORE_TICK_MS);
+	b2bua_stats(fake.b, &s);
+	assert_int_equal(s.restoring, 0);
+}
+
+/* A request for a call whose turn has not come: it is restored at once. */
+static void early_caller_is_served(void **state)
+{
+	struct call_message m = message(METHOD_INVITE, 'a', 1, "offer");
+	struct call_answer answer = {0};
+
+	assert_int_equal(place("offer"), 0);
+	b2bua_destroy(fake.b);
+	fake_create();
+	ha_store_foreach(fake.store, fake_replay_one, NULL);
+	b2bua_activate(fake.b);
+	/* The INVITE again takes the place of the lost transaction. */
+	assert_int_equal(b2bua_invite(fake.b, &m,
+				      config_agent_find(fake.config, "pbx"),
+				      &fake, &answer),
+			 0);
+	fake.handles++;
+	expect_sent("restore INVITE c z");
+	respond(METHOD_INVITE, 'z', 200, "answer");
+	expect_sent("< 200 a");
+	b2bua_destroy(fake.b);
+	fake_create();
+	ha_store_foreach(fake.store, fake_replay_one, NULL);
+	b2bua_activate(fake.b);
+	assert_non_null(b2bua_find_invite(fake.b, &m));
+	expect_sent("restore INVITE s a");
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, fake_up, fake_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(established_goes_on),
+		CASE(ringing_goes_on),
+		CASE(ring_timer_goes_on),
+		CASE(duration_timer_goes_on),
+		CASE(answered_goes_on),
+		CASE(acknowledged_untold),
+		CASE(ending_goes_on),
+		CASE(cancelled_goes_on),
+		CASE(reinvite_goes_on),
+		CASE(every_prefix),
+		CASE(broken_records),
+		CASE(deletions_are_followed),
+		CASE(what_cannot_be_restored_ends),
+		CASE(many_are_paced),
+		CASE(early_caller_is_served),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
