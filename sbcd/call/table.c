@@ -36,7 +36,8 @@ int blob_set(struct blob *b, const void *data, size_t size)
 
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy, data, size);
+	if (size)
+		memcpy(copy, data, size);
 	free(b->data);
 	b->data = copy;
 	b->size = (uint32_t)size;
