@@ -46,6 +46,15 @@ def response(req, status, to_tag=None, reason=None):
     return resp
 
 
+def failure_ack(invite, resp):
+    """Same branch as the INVITE (RFC 3261 17.1.1.3)."""
+    ack = Msg("ACK", invite.uri)
+    ack.add("Via", invite.get("Via")).add("Max-Forwards", 70)
+    ack.copy(("From", "Call-ID", "Route"), invite)
+    ack.add("To", resp.get("To"))
+    return ack.add("CSeq", f"{invite.cseq[0]} ACK")
+
+
 class Call:
     """One dialog with at most one audio stream.
 
@@ -264,13 +273,8 @@ class Call:
         self.routes = list(reversed(resp.all("Record-Route")))
 
     async def _ack_failure(self, invite, resp):
-        """Same branch as the INVITE (RFC 3261 17.1.1.3)."""
-        ack = Msg("ACK", invite.uri)
-        ack.add("Via", invite.get("Via")).add("Max-Forwards", 70)
-        ack.copy(("From", "Call-ID", "Route"), invite)
-        ack.add("To", resp.get("To"))
-        ack.add("CSeq", f"{invite.cseq[0]} ACK")
-        await self.ua._send(ack, self._next_hop(), self.transport)
+        await self.ua._send(failure_ack(invite, resp), self._next_hop(),
+                            self.transport)
 
     async def _ack(self, resp):
         num = resp.cseq[0]
@@ -355,6 +359,7 @@ class Call:
     async def _serve(self):
         """Do what the user agent's Answer says."""
         how = self.ua.answer
+        how = how(self) if callable(how) else how
         await self._reply(response(self.invite, 100))
         try:
             if self.invite.body:

@@ -21,7 +21,8 @@ import threading
 import time
 from dataclasses import dataclass
 
-from sipcall import ALLOW, T1, T2, Answer, Call, CallFailed, response
+from sipcall import (ALLOW, T1, T2, Answer, Call, CallFailed, failure_ack,
+                     response)
 from sipmsg import BadMessage, Msg, bracket, frame, host_port, parse
 
 __all__ = ["Answer", "Call", "CallFailed", "Loop", "Media", "Ua"]
@@ -151,7 +152,7 @@ class Ua:
         self.media, self.media_host = media, media_host or host
         self._ports = itertools.count(media_base, 2)
         self.name = name or f"ua-{host}"
-        self.answer = Answer()
+        self.answer = Answer()       # or a function of the call
         self.log, self.errors = [], []
         self.calls = []              # incoming, in order
         self.retry_tcp = True
@@ -184,8 +185,11 @@ class Ua:
             msg = self._request(method, uri, headers=headers, body=body,
                                 transport=transport)
             msg.headers = [(n, v) for n, v in msg.headers if n not in drop]
-            return await self._transact(msg, via, timeout,
-                                        transport or self.transport)
+            how = transport or self.transport
+            resp = await self._transact(msg, via, timeout, how)
+            if method == "INVITE" and resp.status >= 300:
+                await self._send(failure_ack(msg, resp), via, how)
+            return resp
         return self.loop.run(go(), timeout + 5)
 
     def send_raw(self, data, via, transport="udp"):
