@@ -17,6 +17,7 @@ import time
 import xml.etree.ElementTree as ET
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+RETRY_MAX = 12  # more failures than that are no hiccup
 STAGES = ["lint", "unit", "asan", "fuzz", "lab"]
 
 
@@ -123,33 +124,54 @@ def stage_fuzz(args, totals):
         totals.add(name, int(rc == 0), int(rc != 0))
 
 
-def stage_lab(args, totals):
-    report = f"{TOP}/{args.build}/lab.xml"
+def pytest_lab(args, targets, report, timeout):
+    """{test id: passed} of one pytest run over the lab, and its exit code."""
     if os.path.exists(report):
         os.unlink(report)
     cmd = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
            "--tb=short", "-x" if args.first else "-ra",
-           f"--junitxml={report}", "tests/lab"]
+           f"--junitxml={report}", *targets]
     env = dict(os.environ, SBC_BUILD=f"{TOP}/{args.build}")
     p = subprocess.Popen(cmd, cwd=TOP, env=env)
     try:
-        rc = p.wait(timeout=args.lab_timeout)
+        rc = p.wait(timeout=timeout)
     except subprocess.TimeoutExpired:
-        p.kill()
+        p.terminate()
         p.wait()
         rc = 124
-    passed = failed = 0
+    seen = {}
     if os.path.exists(report):
-        for suite in ET.parse(report).getroot().iter("testsuite"):
-            bad = int(suite.get("failures")) + int(suite.get("errors"))
-            failed += bad
-            passed += (int(suite.get("tests")) - bad -
-                       int(suite.get("skipped")))
-    if rc and not failed:
+        for case in ET.parse(report).getroot().iter("testcase"):
+            if case.find("skipped") is not None:
+                continue
+            path = case.get("classname").replace(".", "/") + ".py"
+            name = f"{path}::{case.get('name')}"
+            bad = (case.find("failure") is not None or
+                   case.find("error") is not None)
+            seen[name] = seen.get(name, True) and not bad
+    return seen, rc
+
+
+def stage_lab(args, totals):
+    """What failed runs once more, alone: a machine that stalls for a second
+    breaks a timing, not the product. Whoever needs the second try is named.
+    """
+    report = f"{TOP}/{args.build}/lab.xml"
+    seen, rc = pytest_lab(args, ["tests/lab"], report, args.lab_timeout)
+    bad = [name for name, ok in seen.items() if not ok]
+    if 0 < len(bad) <= RETRY_MAX and not args.first:
+        again, rc = pytest_lab(args, bad, report, args.lab_timeout)
+        for name in bad:
+            if again.get(name):
+                print(f"  second try passed: {name}", flush=True)
+                seen[name] = True
+    failed = sum(not ok for ok in seen.values())
+    if (rc or not seen) and not failed:
         failed = 1
-    if not passed and not failed:
-        failed = 1
-    totals.add("lab", passed, failed)
+    for name, ok in seen.items():
+        if not ok:
+            print(f"  FAIL {name}")
+    totals.add("lab", sum(seen.values()), failed)
 
 
 def main():
