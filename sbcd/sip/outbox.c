@@ -230,14 +230,11 @@ void outbox_committed(struct sip_worker *w, uint64_t token)
 
 /* The keeper answers in time, whatever happens. Should it not, a call must
  * not hang for that. The hash keeps the order of insertion. */
-int64_t outbox_turn(struct sip_worker *w)
+int64_t outbox_turn(struct sip_worker *w, uint64_t now_ms)
 {
-	uint64_t now;
-
 	while (w->barriers) {
-		now = clock_mono_ms();
-		if (w->barriers->until_ms > now)
-			return (int64_t)(w->barriers->until_ms - now);
+		if (w->barriers->until_ms > now_ms)
+			return (int64_t)(w->barriers->until_ms - now_ms);
 		counters_add(w->counters, COUNTER_sip_commit_timeouts, 1);
 		log_rated(LOG_ERR, "event=commit-unanswered call=%016llx",
 			  (unsigned long long)w->barriers->call_id);

@@ -119,25 +119,18 @@ static void send_ping(struct ping *p)
 		msg_destroy(msg);
 }
 
-int64_t pings_turn(struct sip_worker *w)
+void pings_turn(struct sip_worker *w, uint64_t now_ms)
 {
-	uint64_t now = clock_mono_ms(), next = 0;
-
 	for (size_t i = 0; i < w->config->agents_len; i++) {
 		struct ping *p = &w->pings[i];
 
-		if (!p->next_ms)
+		if (!p->next_ms || p->next_ms > now_ms)
 			continue;
-		if (p->next_ms <= now) {
-			/* One at a time: the last may still be unanswered. */
-			if (!p->orq)
-				send_ping(p);
-			p->next_ms = now + 1000 * p->peer->ping_interval_s;
-		}
-		if (!next || p->next_ms < next)
-			next = p->next_ms;
+		/* One at a time: the last may still be unanswered. */
+		if (!p->orq)
+			send_ping(p);
+		p->next_ms = now_ms + 1000 * p->peer->ping_interval_s;
 	}
-	return next ? (int64_t)(next > now ? next - now : 0) : -1;
 }
 
 json_t *pings_json(const struct sip_worker *w)

@@ -23,7 +23,7 @@ enum {
 	SIP_PROCEEDING_MAX = 20000,
 	SIP_TIMER_C_MS = 24 * 3600 * 1000, /* ours is the call's ring timer */
 	SIP_LINK_BUDGET = 256,
-	SIP_STEP_MS = 1000,
+	SIP_SLOW_MS = 100,
 	SIP_URI_SIZE = 128,
 	SIP_COMMIT_MAX_MS = 500, /* the keeper gives up much earlier */
 };
@@ -60,7 +60,7 @@ struct sip_worker {
 	uint64_t epoch;
 	bool quiesce_wanted, quiesced;
 	uint64_t quiesce_until_ms;
-	uint64_t count_ms; /* when agents_count() is due */
+	uint64_t slow_ms; /* when the slow part of a turn is due */
 	bool gone;
 	int exit_code;
 };
@@ -157,7 +157,7 @@ int outbox_add(struct sip_worker *w, struct call *c, struct txn *t,
 void outbox_committed(struct sip_worker *w, uint64_t token);
 /* The transaction dies: what it would have sent is not sent. */
 /* Gives up commits nobody answered; ms until the next, -1 = none. */
-int64_t outbox_turn(struct sip_worker *w);
+int64_t outbox_turn(struct sip_worker *w, uint64_t now_ms);
 void outbox_forget(struct sip_worker *w, struct txn *t);
 void outbox_drop(struct sip_worker *w, struct call *c);
 bool outbox_empty(const struct call *c);
@@ -188,8 +188,8 @@ void media_hide(const struct sip_agent *from, struct hide_set *hide);
  */
 int pings_create(struct sip_worker *w) __attribute__((warn_unused_result));
 void pings_start(struct sip_worker *w);
-/* Sends what is due; ms until the next, -1 = none. */
-int64_t pings_turn(struct sip_worker *w);
+/* Sends what is due. */
+void pings_turn(struct sip_worker *w, uint64_t now_ms);
 json_t *pings_json(const struct sip_worker *w);
 void pings_destroy(struct sip_worker *w);
 

@@ -226,26 +226,33 @@ static int64_t sooner(int64_t a, int64_t b)
 	return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
+/* What is done once a turn; ms until there is more to do. */
+static int64_t turn(struct sip_worker *w)
+{
+	uint64_t now_ms = clock_mono_ms();
+	int64_t wait;
+
+	outbox_failures(w);
+	wait = sooner(outbox_turn(w, now_ms), b2bua_turn(w->b2bua));
+	if (now_ms < w->slow_ms)
+		return wait;
+	/* Pings and sums may come late. */
+	w->slow_ms = now_ms + SIP_SLOW_MS;
+	agents_count(w);
+	if (!w->quiesce_wanted && b2bua_active(w->b2bua))
+		pings_turn(w, now_ms);
+	return wait;
+}
+
 static void run(struct sip_worker *w)
 {
 	while (!w->gone) {
-		int64_t wait = -1;
+		int64_t wait = w->b2bua && w->pings ? turn(w) : -1;
 
-		if (w->b2bua) {
-			outbox_failures(w);
-			wait = sooner(outbox_turn(w), b2bua_turn(w->b2bua));
-		}
-		if (w->pings && !w->quiesce_wanted)
-			wait = sooner(wait, pings_turn(w));
 		quiesce(w);
 		guard_idle();
-		if (clock_mono_ms() >= w->count_ms) {
-			agents_count(w);
-			w->count_ms = clock_mono_ms() + SIP_STEP_MS;
-		}
 		watch_link(w);
-		if (wait < 0 || wait > SIP_STEP_MS)
-			wait = SIP_STEP_MS;
+		wait = sooner(wait, SIP_SLOW_MS);
 		if (w->quiesce_wanted && !w->quiesced && wait > 5)
 			wait = 5;
 		su_root_step(w->root, (su_duration_t)wait);
