@@ -55,6 +55,8 @@ def fail_over(w, pairs, what="power", limit_ms=CRASH_GAP_MS, listen_s=5):
     w.wait_media(pairs)
     totals = w.listen(listen_s)
     no_crosstalk(totals)
+    print(f"{what}: longest gap {gap_of(totals):.0f} ms, lost "
+          f"{lost(totals)} of {sum(t['expected'] for t in totals.values())}")
     assert gap_of(totals) < limit_ms, totals
     assert w.calls(standby)["count"] == len(pairs)
     return active, standby
