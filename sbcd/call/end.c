@@ -55,6 +55,10 @@ void leg_bye(struct leg *l, const char *why, uint64_t token)
 	}
 	s.cseq = t->cseq = leg_next_cseq(l, &d);
 	t->transport = d.transport;
+	/* It may have waited for long: the end does not come before its. */
+	if (l->call->end_deadline_ms)
+		l->call->end_deadline_ms =
+			b2bua_now(b) + B2BUA_T1X64_MS + END_GRACE_MS;
 	if (leg_store(l, &d))
 		log_rated(LOG_ERR, "event=dialog-store result=failed");
 	if (b->ops->request(b->ctx, t, &d, &s, token)) {

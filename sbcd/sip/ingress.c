@@ -149,7 +149,7 @@ static struct leg *find_leg(struct sip_agent *a, const struct call_message *m,
 		return NULL;
 	/* Another branch of a fork has another tag as long as it rings. */
 	if (d->remote_tag[0] && strcmp(d->remote_tag, m->from_tag) &&
-	    d->state != DIALOG_EARLY)
+	    (d->state != DIALOG_EARLY || l->role != LEG_CALLEE))
 		return NULL;
 	b2bua_restore_call(a->w->b2bua, l->call);
 	return l;
@@ -242,6 +242,11 @@ static int dispatch_new(struct sip_agent *a, const struct config_agent *agent,
 	}
 	if (status) {
 		counters_add(a->w->counters, COUNTER_sip_rejected, 1);
+		log_rated(
+			LOG_NOTICE,
+			"event=call-refused interface=%s agent=%s status=%d warning=%u text=\"%s\"",
+			a->sif->name, agent->name, status, answer.warning,
+			answer.text);
 		ingress_refuse(irq, sip, status, &answer);
 	}
 	return 0;
