@@ -43,19 +43,28 @@ static int params_fd(const struct guard_params *p)
 	return fd;
 }
 
+int guard_is_armed(int fd)
+{
+	char word;
+	ssize_t n = recv(fd, &word, 1, MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	return n && word == word_armed ? 1 : -ECHILD;
+}
+
 static int wait_armed(int fd)
 {
 	struct pollfd pfd = {.fd = fd, .events = POLLIN};
-	char word;
+	int armed;
 
 	if (poll(&pfd, 1, ARM_TIMEOUT_MS) <= 0)
 		return -ETIMEDOUT;
-	if (read(fd, &word, 1) != 1 || word != word_armed)
-		return -ECHILD;
-	return 0;
+	armed = guard_is_armed(fd);
+	return armed < 0 ? armed : 0;
 }
 
-pid_t guard_start(const struct guard_params *p, int *fd_out)
+pid_t guard_launch(const struct guard_params *p, int *fd_out)
 {
 	static const char *const argv[] = {"sbcd", "--worker", "guard", NULL};
 	struct spawn_params sp = {.argv = argv, .oom_score_adj = -1000};
@@ -84,12 +93,6 @@ pid_t guard_start(const struct guard_params *p, int *fd_out)
 	}
 	close(params);
 	close(pair[1]);
-	err = wait_armed(pair[0]);
-	if (err) {
-		kill(pid, SIGKILL);
-		close(pair[0]);
-		return err;
-	}
 	*fd_out = pair[0];
 	return pid;
 
@@ -99,6 +102,23 @@ err_pair:
 	close(pair[0]);
 	close(pair[1]);
 	return err;
+}
+
+pid_t guard_start(const struct guard_params *p, int *fd_out)
+{
+	int fd, err;
+	pid_t pid = guard_launch(p, &fd);
+
+	if (pid < 0)
+		return pid;
+	err = wait_armed(fd);
+	if (err) {
+		kill(pid, SIGKILL);
+		close(fd);
+		return err;
+	}
+	*fd_out = fd;
+	return pid;
 }
 
 void guard_dismiss(int fd)

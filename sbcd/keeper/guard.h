@@ -46,10 +46,15 @@ struct guard_params {
 };
 
 /*
- * Keeper side: starts it and waits (at most two seconds) until it is armed.
- * Returns its process id; *fd_out is the keeper's end: readable (EOF) when the
- * guard is gone. Start another one then.
+ * Keeper side: starts it. Returns its process id; *fd_out is the keeper's end:
+ * readable when guard_is_armed() may be asked, and at EOF. Does not wait: a
+ * guard that is replaced must not stop the main loop.
  */
+pid_t guard_launch(const struct guard_params *p, int *fd_out)
+	__attribute__((warn_unused_result));
+/* 1 armed, 0 not yet, <0 it is gone: start another one. Does not wait. */
+int guard_is_armed(int fd) __attribute__((warn_unused_result));
+/* The same, and waits (at most two seconds) until it is armed. */
 pid_t guard_start(const struct guard_params *p, int *fd_out)
 	__attribute__((warn_unused_result));
 /* The keeper stops in good order and has released everything itself. */

@@ -119,7 +119,7 @@ static void assess(struct keeper *k, uint64_t now_ms)
 		.disk_stalled_ms = disk_stalled_ms(k->disk, now_ms),
 		.disk_failed = k->disk_failed,
 		.queue_percent = queue_percent(k),
-		.guard_up = k->guard_pid > 0,
+		.guard_up = k->guard_armed,
 		.commit_timeouts =
 			k->commit_timeout_ms &&
 			now_ms - k->commit_timeout_ms < COMMIT_ALARM_MS,

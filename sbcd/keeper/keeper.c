@@ -247,31 +247,10 @@ static void on_cpg(void *ctx, uint32_t events)
 }
 
 /* ---- the guard ---------------------------------------------------------- */
-static int start_guard(struct keeper *k);
+static void on_guard(void *ctx, uint32_t events);
 
-static void on_guard_timer(void *ctx)
-{
-	struct keeper *k = ctx;
-
-	if (start_guard(k))
-		loop_timer_arm(k->guard_timer, GUARD_RESTART_MS);
-}
-
-static void on_guard_gone(void *ctx, uint32_t events)
-{
-	struct keeper *k = ctx;
-
-	loop_fd_remove(k->guard_watch);
-	k->guard_watch = NULL;
-	close(k->guard_fd);
-	k->guard_fd = -1;
-	waitpid(k->guard_pid, NULL, WNOHANG);
-	log_err("event=guard-gone pid=%d", (int)k->guard_pid);
-	k->guard_pid = 0;
-	loop_timer_arm(k->guard_timer, 1);
-}
-
-static int start_guard(struct keeper *k)
+static int run_guard(struct keeper *k,
+		     pid_t (*run)(const struct guard_params *p, int *fd_out))
 {
 	struct guard_params p = {
 		.node = k->node.id,
@@ -281,13 +260,12 @@ static int start_guard(struct keeper *k)
 		.lock_fd = k->lock_fd,
 	};
 	pid_t pid;
-	int err;
 
 	memcpy(p.key, k->beat_key, sizeof(p.key));
 	snprintf(p.name, sizeof(p.name), "%.63s", k->node.name);
 	snprintf(p.run_dir, sizeof(p.run_dir), "%s", k->node.run_dir);
 	p.beat_fds_len = netglue_beat_fds(k->net, p.beat_fds, GUARD_PATHS_MAX);
-	pid = guard_start(&p, &k->guard_fd);
+	pid = run(&p, &k->guard_fd);
 	explicit_bzero(&p, sizeof(p));
 	if (pid < 0) {
 		log_err("event=guard-not-started error=\"%s\"", strerror(-pid));
@@ -295,9 +273,51 @@ static int start_guard(struct keeper *k)
 	}
 	k->guard_pid = pid;
 	pidfile_write(k->node.run_dir, "guard", pid);
-	err = loop_fd_add(k->loop, &k->guard_watch, k->guard_fd, EPOLLIN,
-			  on_guard_gone, k);
+	return loop_fd_add(k->loop, &k->guard_watch, k->guard_fd, EPOLLIN,
+			   on_guard, k);
+}
+
+/* At start nothing goes on before it is armed. */
+static int start_guard(struct keeper *k)
+{
+	int err = run_guard(k, guard_start);
+
+	k->guard_armed = !err;
 	return err;
+}
+
+/* Later the main loop must not wait: calls are up. */
+static void on_guard_timer(void *ctx)
+{
+	struct keeper *k = ctx;
+
+	/* The dead one is reaped first: its descriptors close before that. */
+	if (k->guard_pid && !waitpid(k->guard_pid, NULL, WNOHANG)) {
+		loop_timer_arm(k->guard_timer, 1);
+		return;
+	}
+	k->guard_pid = 0;
+	if (run_guard(k, guard_launch))
+		loop_timer_arm(k->guard_timer, GUARD_RESTART_MS);
+}
+
+static void on_guard(void *ctx, uint32_t events)
+{
+	struct keeper *k = ctx;
+	int armed = guard_is_armed(k->guard_fd);
+
+	if (armed >= 0) {
+		k->guard_armed |= armed;
+		return;
+	}
+	loop_fd_remove(k->guard_watch);
+	k->guard_watch = NULL;
+	close(k->guard_fd);
+	k->guard_fd = -1;
+	k->guard_armed = false;
+	log_err("event=guard-gone pid=%d", (int)k->guard_pid);
+	kill(k->guard_pid, SIGKILL);
+	loop_timer_arm(k->guard_timer, 1);
 }
 
 /* ---- the loop ----------------------------------------------------------- */
@@ -621,8 +641,10 @@ static void stop(struct keeper *k)
 	netglue_destroy(k->net);
 	loop_fd_remove(k->guard_watch);
 	if (k->guard_pid > 0) {
-		guard_dismiss(k->guard_fd);
-		close(k->guard_fd);
+		if (k->guard_fd >= 0) {
+			guard_dismiss(k->guard_fd);
+			close(k->guard_fd);
+		}
 		waitpid(k->guard_pid, NULL, 0);
 		pidfile_remove(k->node.run_dir, "guard");
 	}

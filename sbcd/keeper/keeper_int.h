@@ -123,6 +123,7 @@ struct keeper {
 
 	pid_t guard_pid;
 	int guard_fd;
+	bool guard_armed;
 	struct loop_fd *guard_watch;
 	struct loop_timer *guard_timer;
 
