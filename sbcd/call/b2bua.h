@@ -26,6 +26,7 @@ enum {
 	B2BUA_CSEQ_JUMP = 10,
 	B2BUA_RESTORE_BATCH = 50, /* calls a turn after a take-over */
 	B2BUA_RESTORE_TICK_MS = 10,
+	B2BUA_WAITING_MAX = 1500, /* no more is restored beyond it */
 };
 
 /* A message that came in, as far as call/ looks at it. Strings live as long

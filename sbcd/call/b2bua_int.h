@@ -21,6 +21,7 @@ struct b2bua {
 	struct call *calls;
 	struct leg *legs;
 	size_t txns_len;
+	size_t waiting_len; /* client transactions nobody answered yet */
 	uint64_t token;
 	struct ports *ports[CONFIG_REALMS_MAX]; /* by index of the realm */
 	/* timers.c: a binary heap, element 0 unused */
@@ -56,6 +57,11 @@ struct ports *ports_of(const struct b2bua *b, const char *nif, uint16_t port);
  * the end of this turn: whoever is at work on it may go on. */
 void call_settle(struct call *c);
 void calls_reap(struct b2bua *b);
+
+/* A client transaction is under way; something was heard of it. The stack
+ * gets slow with thousands that retransmit. */
+void txn_wait(struct txn *t);
+void txn_heard(struct txn *t);
 
 /* ---- store.c -------------------------------------------------------------
  */

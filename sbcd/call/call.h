@@ -86,6 +86,7 @@ struct txn {
 	bool delayed; /* an INVITE without an offer */
 	bool provisional; /* client: a 1xx came */
 	bool cancelled; /* client: a CANCEL went or waits for a 1xx */
+	bool waiting; /* client: nothing heard yet */
 	bool done; /* final response on its way out; free when sent */
 	uint16_t last_status;
 	uint32_t cseq;

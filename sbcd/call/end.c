@@ -61,6 +61,7 @@ void leg_bye(struct leg *l, const char *why, uint64_t token)
 			b2bua_now(b) + B2BUA_T1X64_MS + END_GRACE_MS;
 	if (leg_store(l, &d))
 		log_rated(LOG_ERR, "event=dialog-store result=failed");
+	txn_wait(t);
 	if (b->ops->request(b->ctx, t, &d, &s, token)) {
 		txn_free(t);
 		leg_ended(l);

@@ -220,6 +220,7 @@ static int forward(struct exchange *x, const struct call_message *m,
 	err = b->ops->request(b->ctx, client, &x->od, &send, token);
 	if (err)
 		goto err_free;
+	txn_wait(client);
 	server->handle = handle;
 	b->ops->adopt(b->ctx, server, x->d.local_tag);
 	store_txn_dirty(server);
@@ -444,6 +445,7 @@ void b2bua_response(struct b2bua *b, struct txn *t,
 
 	if (t->side != TXN_CLIENT)
 		return;
+	txn_heard(t);
 	if (t->method == METHOD_BYE) {
 		end_response(t, m);
 		return;

@@ -251,6 +251,8 @@ static void txn_resume(struct txn *t)
 		txn_free(t);
 		return;
 	}
+	if (t->side == TXN_CLIENT)
+		txn_wait(t);
 	if (t->cancelled)
 		t->until_ms = now + B2BUA_T1X64_MS;
 	if (t->side == TXN_SERVER && t->state == TXN_ANSWERED) {
@@ -367,7 +369,9 @@ void restore_run(struct b2bua *b)
 	if (now < b->restore_next_ms)
 		return;
 	b->restore_next_ms = now + B2BUA_RESTORE_TICK_MS;
-	for (int i = 0; i < B2BUA_RESTORE_BATCH && b->restore_head; i++) {
+	for (int i = 0; i < B2BUA_RESTORE_BATCH && b->restore_head &&
+			b->waiting_len < B2BUA_WAITING_MAX;
+	     i++) {
 		struct call *c = b->restore_head;
 
 		b->restore_head = c->restore_next;

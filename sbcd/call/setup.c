@@ -231,6 +231,7 @@ static int send_invite(struct setup *s, void *handle)
 	err = b->ops->request(b->ctx, client, &s->zd, &send, token);
 	if (err)
 		return err;
+	txn_wait(client);
 	/* From here on the call owns the stack's transaction. */
 	server->handle = handle;
 	b->ops->adopt(b->ctx, server, s->ad.local_tag);

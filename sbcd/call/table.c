@@ -285,6 +285,18 @@ int txn_create(struct leg *l, uint8_t side, enum call_method method,
 	return 0;
 }
 
+void txn_wait(struct txn *t)
+{
+	t->call->owner->waiting_len += !t->waiting;
+	t->waiting = true;
+}
+
+void txn_heard(struct txn *t)
+{
+	t->call->owner->waiting_len -= t->waiting;
+	t->waiting = false;
+}
+
 void txn_free(struct txn *t)
 {
 	struct call *c = t->call;
@@ -297,6 +309,7 @@ void txn_free(struct txn *t)
 		*at = t->next;
 	if (t->pair && t->pair->pair == t)
 		t->pair->pair = NULL;
+	txn_heard(t);
 	b->ops->release(b->ctx, t);
 	if (t->stored && b->active && !c->deleting)
 		store_txn_delete(t);

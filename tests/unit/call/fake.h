@@ -24,7 +24,7 @@
 
 #define UNUSED __attribute__((unused))
 
-enum { SENT_MAX = 256 };
+enum { SENT_MAX = 16384 };
 
 /* One thing that left. "> INVITE 1 z" / "< 200 a" / "ACK z" / "CANCEL z" */
 struct sent {

@@ -256,6 +256,48 @@ static void many_are_paced(void **state)
 	assert_int_equal(s.restoring, 0);
 }
 
+/* A peer that is dead must not make the stack crawl. */
+static void silent_peer_stops_restoring(void **state)
+{
+	struct b2bua_stats s;
+	struct call_answer answer = {0};
+
+	for (int i = 0; i < B2BUA_WAITING_MAX + 200; i++) {
+		struct call_message m = message(METHOD_INVITE, 'a', 1, NULL);
+		char id[16];
+
+		snprintf(id, sizeof(id), "call-%d", i);
+		m.call_id = id;
+		fake.sent_len = 0;
+		assert_int_equal(
+			b2bua_invite(fake.b, &m,
+				     config_agent_find(fake.config, "pbx"),
+				     &fake, &answer),
+			0);
+		fake.handles++;
+	}
+	b2bua_destroy(fake.b);
+	fake_create();
+	ha_store_foreach(fake.store, fake_replay_one, NULL);
+	b2bua_activate(fake.b);
+	for (int i = 0; i < 100; i++) {
+		fake.sent_len = 0;
+		turn(B2BUA_RESTORE_TICK_MS);
+	}
+	b2bua_stats(fake.b, &s);
+	assert_in_range(s.restoring, 150, 200);
+	/* They all ring out in the end. */
+	for (int i = 0; i < 60; i++) {
+		fake.sent_len = 0;
+		for (int j = 0; j < 100; j++) {
+			fake.sent_len = 0;
+			turn(20);
+		}
+		turn(3000);
+	}
+	assert_int_equal(call_count(fake.b), 0);
+}
+
 /* A request for a call whose turn has not come: it is restored at once. */
 static void early_caller_is_served(void **state)
 {
@@ -303,6 +345,7 @@ int main(void)
 		CASE(deletions_are_followed),
 		CASE(what_cannot_be_restored_ends),
 		CASE(many_are_paced),
+		CASE(silent_peer_stops_restoring),
 		CASE(early_caller_is_served),
 	};
 
