@@ -1,5 +1,7 @@
 """Calls through the pair while nothing breaks."""
 
+import re
+
 import pytest
 
 import checks
@@ -139,6 +141,30 @@ def test_hold_and_resume(w, frm):
     pairs = w.establish(1, frm=frm)
     hold_and_resume(w, pairs[0])
     w.hang_up(pairs)
+
+
+def test_held_side_is_not_heard(w):
+    """Who goes on sending into a hold is not relayed."""
+    pairs = w.establish(1)
+    caller, callee = pairs[0]
+    assert caller.reinvite("sendonly").status == 200
+    w.media["cloud"].cmd("set", id=callee.stream, send=True)
+    wait_for(lambda: silence(w, caller) > 300, 5, "it is not relayed")
+    assert silence(w, callee) < 100
+    assert caller.reinvite("sendrecv").status == 200
+    w.wait_media(pairs)
+    w.hang_up(pairs)
+
+
+def test_media_goes_where_it_comes_from(w):
+    """Symmetric media: the SDP names a port nobody listens to."""
+    pairs = w.establish(1, edit=wrong_port)
+    assert "m=audio 29000" in pairs[0][0].invite.sdp
+    w.hang_up(pairs)
+
+
+def wrong_port(sdp):
+    return re.sub(rb"m=audio \d+", b"m=audio 29000", sdp)
 
 
 def test_many_reinvites_keep_the_port(w):
@@ -349,6 +375,23 @@ def test_unknown_sdp_lines_pass(w):
                                   "a=maxptime:40", "b=TIAS:64000"))
     assert "a=X-vendor:keep me = as I am\r\n" in pairs[0][1].sdp_received
     assert "b=TIAS:64000\r\n" in pairs[0][1].sdp_received
+    w.hang_up(pairs)
+
+
+def test_addresses_in_odd_places_are_hidden(w):
+    """Whatever names an address of ours stays on our side."""
+    pairs = w.establish(
+        1, extra=("a=rtcp:30001 IN IP4 10.10.0.59",
+                  "a=candidate:1 1 UDP 2130706431 10.10.0.58 30000 typ host",
+                  "a=X-note:ask 192.168.77.5", "a=X-note:10.10.0.50"),
+        edit=lambda sdp: sdp.replace(b"IN IP4 10.10.0.50\r\ns=call",
+                                     b"IN IP4 192.168.77.5\r\ns=call"),
+        headers=[("Subject", "from 10.10.0.50"),
+                 ("Call-Info", "<http://10.10.0.50/x>"),
+                 ("P-Asserted-Identity", "<sip:boss@10.10.0.50>"),
+                 ("User-Agent", "PBX at 10.10.0.50")])
+    assert pairs[0][0].invite.sdp.count("192.168.77.5") == 2
+    assert "192.168.77.5" not in str(pairs[0][1].invite)
     w.hang_up(pairs)
 
 

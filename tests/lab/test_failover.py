@@ -13,7 +13,7 @@ import pytest
 import checks
 from lab import NODES, VIP, vip, wait_for
 from sipcall import Answer
-from test_calls import hold_and_resume
+from test_calls import hold_and_resume, wrong_port
 
 CRASH_GAP_MS = 600
 KEEPER_GAP_MS = 300
@@ -350,6 +350,25 @@ def test_held_call_stays_held(w):
     w.wait_role(standby, "ACTIVE", 5)
     assert callee.reinvite("sendrecv").status == 200
     assert caller.reinvite("sendrecv").status == 200
+    w.wait_media(pairs)
+    w.hang_up(pairs)
+
+
+def test_silent_latched_peer_is_still_heard_of(w):
+    """A muted phone behind NAT gets its media from the new node too."""
+    pairs = w.establish(4, edit=wrong_port)
+    for caller, _ in pairs:
+        w.media["core"].cmd("set", id=caller.stream, send=False)
+    # The learned source is replicated at once, and its owner is silent.
+    wait_for(lambda: w.streams()[pairs[0][1].stream]["rx"]["silence_ms"] >
+             300, 5, "muted")
+    active, standby = w.settled()
+    w.lab.kill(active, "power")
+    w.wait_role(standby, "ACTIVE", 5)
+    for caller, _ in pairs:
+        wait_for(lambda c=caller: w.streams()[c.stream]["rx"]["silence_ms"] <
+                 100, 3, "the muted side hears")
+        w.media["core"].cmd("set", id=caller.stream, send=True)
     w.wait_media(pairs)
     w.hang_up(pairs)
 

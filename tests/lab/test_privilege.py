@@ -77,7 +77,7 @@ def test_workers_have_no_rights(shared_world, what, which):
     st = status(w.lab.pid_of(node, what))
     for field in ("Uid", "Gid"):
         assert all(int(i) for i in st[field].split()), (field, st[field])
-    for field in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
+    for field in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"):
         assert int(st[field], 16) == 0, (field, st[field])
     assert st["NoNewPrivs"] == "1"
     assert st["Groups"].strip() in ("", st["Gid"].split()[0])
@@ -245,6 +245,17 @@ def test_gate_is_shut_on_the_standby(world):
     assert not gate_shut(world, active, watch), "the check itself works"
     assert gate_shut(world, standby, watch)
     assert not owned(world, standby)
+
+
+def test_gate_is_shut_after_a_switchover(world):
+    watch = world.observer(window_ms=100)     # they follow each other fast
+    for _ in range(2):
+        active, standby = world.settled(30)
+        world.lab.switchover()
+        world.wait_role(standby, "ACTIVE", 5)
+        wait_for(lambda a=active: not owned(world, a), 2, "it lets go")
+        assert gate_shut(world, active, watch)
+    checks.one_owner(watch)
 
 
 def test_gate_shuts_when_the_keeper_hangs(world):

@@ -78,6 +78,7 @@ class Call:
         self.ended_by = None         # "local", "remote"
         self.end_reason = None
         self.extra = ()
+        self.edit = None             # last word on our SDP: bytes -> bytes
         self.acks = 0
         self.reinvite_answer = 200
         self._pending_ack = self._reply = None
@@ -156,6 +157,8 @@ class Call:
         self.sdp_sent = sdp_build(self.ua.media_host, self.media_port,
                                   self.sdp_version, self.direction,
                                   self.extra, session=self.session)
+        if self.edit:
+            self.sdp_sent = self.edit(self.sdp_sent)
         return self.sdp_sent
 
     def _remote_sdp(self, msg):

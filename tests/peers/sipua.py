@@ -415,10 +415,11 @@ class Ua:
     # ---- calls -----------------------------------------------------------
 
     async def _call(self, to, via, transport=None, headers=(), sdp=None,
-                    media=True, domain=None, extra=(), user="caller"):
+                    media=True, domain=None, extra=(), user="caller",
+                    edit=None):
         call = Call(self, incoming=False,
                     transport=transport or self.transport)
-        call.via, call.user = via, to
+        call.via, call.user, call.edit = via, to, edit
         uri = f"sip:{to}@{bracket(domain or via[0])}"
         if via[1] != 5060:
             uri += f":{via[1]}"

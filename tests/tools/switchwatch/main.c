@@ -8,7 +8,8 @@
  * as one line of JSON, SIGTERM and SIGINT print it and end. All times are
  * CLOCK_MONOTONIC in ns. Report:
  *   macs.MAC.owner            port that used the address last
- *   macs.MAC.ports.PORT       frames by kind, first/last, activity intervals
+ *   macs.MAC.ports.PORT       frames by kind (garp: gratuitous ARP, na:
+ *                             unsolicited NA), first/last, activity intervals
  *                             (a silence over --join-ms, 100, ends one)
  *   macs.MAC.changes[]        each change of port, with the silence between
  *   macs.MAC.double_active_ms sum over double_active[]: a port still sent

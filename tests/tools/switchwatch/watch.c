@@ -24,8 +24,8 @@ static void count_kind(struct watch_seen *s, const uint8_t *f, size_t size)
 			s->garp++;
 	} else if (type == TYPE_IPV6) {
 		s->ipv6++;
-		/* ICMPv6 neighbour advertisement. */
-		if (size >= 55 && f[20] == 58 && f[54] == 136)
+		/* Neighbour advertisement to all, not an answer to one. */
+		if (size >= 55 && f[0] == 0x33 && f[20] == 58 && f[54] == 136)
 			s->na++;
 	} else if (type == TYPE_IPV4) {
 		s->ipv4++;
