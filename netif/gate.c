@@ -102,6 +102,7 @@ static void add_nic_chain(struct text *t, const struct netif_gate_nic *nic,
 		 "chain out%zu {\n"
 		 "type filter hook egress device \"%s\" priority -300;"
 		 " policy drop;\n"
+		 "oifname @lease jump unreachable\n"
 		 "oifname @lease jump quiet\n"
 		 "oifname @lease counter name passed accept\n",
 		 i, nic->nic);
@@ -128,6 +129,12 @@ static int gate_install(struct netif_gate *g, const struct netif_gate_nic *nics)
 		     "counter quieted { }\n"
 		     "set lease { type ifname; flags timeout; }\n"
 		     "set exempt { type ether_type; }\n"
+		     "chain unreachable {\n"
+		     "icmp type destination-unreachable"
+		     " counter name quieted drop\n"
+		     "icmpv6 type destination-unreachable"
+		     " counter name quieted drop\n"
+		     "}\n"
 		     "chain quiet { }\n"
 		     "chain probe { }\n");
 	for (size_t i = 0; i < g->nics_len; i++)
@@ -313,15 +320,10 @@ int netif_gate_is_open(struct netif_gate *g)
 
 int netif_gate_quiet(struct netif_gate *g, bool on)
 {
-#define RULE "add rule netdev " NETIF_GATE_TABLE " quiet "
-#define DROP " counter name quieted drop\n"
 	static const char rules[] =
-		"flush chain netdev " NETIF_GATE_TABLE " quiet\n" RULE
-		"tcp flags & rst == rst" DROP RULE
-		"icmp type destination-unreachable" DROP RULE
-		"icmpv6 type destination-unreachable" DROP;
-#undef RULE
-#undef DROP
+		"flush chain netdev " NETIF_GATE_TABLE " quiet\n"
+		"add rule netdev " NETIF_GATE_TABLE " quiet "
+		"tcp flags & rst == rst counter name quieted drop\n";
 
 	if (on)
 		return gate_run(g, rules);

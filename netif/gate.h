@@ -94,8 +94,10 @@ int netif_gate_close(struct netif_gate *g) __attribute__((warn_unused_result));
 int netif_gate_is_open(struct netif_gate *g);
 
 /*
- * A worker is away: keep kernel TCP RST and ICMP/ICMPv6 destination
- * unreachable in, although the gate is open. Survives open and close.
+ * A worker is away: keep kernel TCP RST in, although the gate is open.
+ * Survives open and close. ICMP and ICMPv6 destination unreachable never
+ * pass: between the death of the process that holds the media sockets and the
+ * shutting of the gate the kernel would answer RTP with them.
  */
 int netif_gate_quiet(struct netif_gate *g, bool on)
 	__attribute__((warn_unused_result));

@@ -372,14 +372,15 @@ static void quiet_keeps_rejections_in(void **state)
 	assert_int_equal(netif_gate_open(g, 0), 0);
 	knock();
 	frame_send(tx, "svc", NULL, TEST_ETHERTYPE, 1);
-	assert_int_equal(answers_until_mark(cap, 1), 7);
+	/* The kernel never says unreachable, a closed port may reset. */
+	assert_int_equal(answers_until_mark(cap, 1), 1);
 	assert_int_equal(netif_gate_quiet(g, true), 0);
 	assert_int_equal(netif_gate_quiet(g, true), 0);
 	knock();
 	frame_send(tx, "svc", NULL, TEST_ETHERTYPE, 2);
 	assert_int_equal(answers_until_mark(cap, 2), 0);
 	assert_int_equal(netif_gate_stats_get(g, &st), 0);
-	assert_int_equal(st.quieted_packets, 3);
+	assert_int_equal(st.quieted_packets, 5);
 	/* It survives close and open. */
 	assert_int_equal(netif_gate_close(g), 0);
 	assert_int_equal(netif_gate_open(g, 0), 0);
@@ -389,7 +390,7 @@ static void quiet_keeps_rejections_in(void **state)
 	assert_int_equal(netif_gate_quiet(g, false), 0);
 	knock();
 	frame_send(tx, "svc", NULL, TEST_ETHERTYPE, 4);
-	assert_int_equal(answers_until_mark(cap, 4), 7);
+	assert_int_equal(answers_until_mark(cap, 4), 1);
 	netif_gate_destroy(g);
 	close(tx);
 	close(cap);
