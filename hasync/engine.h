@@ -44,6 +44,7 @@ enum ha_command {
 	HA_CMD_GO = 2, /* old active -> new: everything is flushed, take */
 	HA_CMD_REFUSED = 3, /* answer to ASK, arg = reason */
 	HA_CMD_RELEASED = 4, /* old active: MAC and addresses are off */
+	HA_CMD_CDR_WRITTEN = 5, /* standby: has all up to arg on its disk */
 };
 
 struct ha_engine_ops {

@@ -50,7 +50,7 @@ static void take_command(struct ha_engine *e, uint8_t from,
 {
 	uint16_t cmd = f->command.command;
 
-	if (cmd < HA_CMD_SWITCHOVER_ASK || cmd > HA_CMD_RELEASED) {
+	if (cmd < HA_CMD_SWITCHOVER_ASK || cmd > HA_CMD_CDR_WRITTEN) {
 		engine_dropped(e, from, "unknown command");
 		return;
 	}

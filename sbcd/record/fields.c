@@ -48,6 +48,7 @@ static const struct record_field call_fields[] = {
 	FIELD(11, RT_STR, rec_call, to_uri),
 	FIELD(12, RT_STR, rec_call, end_text),
 	ARRAY(13, rec_call, legs, call_leg_fields),
+	FIELD(14, RT_U64, rec_call, epoch),
 	END,
 };
 
@@ -127,6 +128,12 @@ static const struct record_field mflow_fields[] = {
 	FIELD(7, RT_U64, rec_mflow, rx_bytes),
 	FIELD(8, RT_U64, rec_mflow, rx_lost),
 	FIELD(9, RT_U64, rec_mflow, last_rx_ms),
+	FIELD(10, RT_U64, rec_mflow, tx_packets),
+	FIELD(11, RT_U64, rec_mflow, tx_bytes),
+	FIELD(12, RT_U32, rec_mflow, jitter_us),
+	FIELD(13, RT_U16, rec_mflow, mos_x100),
+	FIELD(14, RT_U8, rec_mflow, payload_type),
+	FIELD(15, RT_U32, rec_mflow, gap_ms),
 	END,
 };
 
@@ -152,6 +159,89 @@ static const struct record_field config_fields[] = {
 	END,
 };
 
+static const struct record_field cdr_leg_fields[] = {
+	FIELD(1, RT_U16, rec_cdr_leg, leg),
+	FIELD(2, RT_U8, rec_cdr_leg, role),
+	FIELD(3, RT_U8, rec_cdr_leg, transport),
+	FIELD(4, RT_STR, rec_cdr_leg, realm),
+	FIELD(5, RT_STR, rec_cdr_leg, sip_interface),
+	FIELD(6, RT_STR, rec_cdr_leg, agent),
+	FIELD(7, RT_STR, rec_cdr_leg, call_id),
+	FIELD(8, RT_ADDR, rec_cdr_leg, peer),
+	END,
+};
+
+static const struct record_field cdr_media_fields[] = {
+	FIELD(1, RT_U16, rec_cdr_media, stream),
+	FIELD(2, RT_U16, rec_cdr_media, leg),
+	FIELD(3, RT_U8, rec_cdr_media, flow),
+	FIELD(4, RT_U8, rec_cdr_media, media),
+	FIELD(5, RT_BOOL, rec_cdr_media, final),
+	FIELD(6, RT_U8, rec_cdr_media, payload_type),
+	FIELD(7, RT_U16, rec_cdr_media, mos_x100),
+	FIELD(8, RT_U32, rec_cdr_media, jitter_us),
+	FIELD(9, RT_U32, rec_cdr_media, gap_ms),
+	FIELD(10, RT_U64, rec_cdr_media, rx_packets),
+	FIELD(11, RT_U64, rec_cdr_media, rx_bytes),
+	FIELD(12, RT_U64, rec_cdr_media, rx_lost),
+	FIELD(13, RT_U64, rec_cdr_media, tx_packets),
+	FIELD(14, RT_U64, rec_cdr_media, tx_bytes),
+	END,
+};
+
+static const struct record_field cdr_fields[] = {
+	FIELD(1, RT_U8, rec_cdr, state),
+	FIELD(2, RT_U64, rec_cdr, seq),
+	FIELD(3, RT_U64, rec_cdr, start_ms),
+	FIELD(4, RT_U64, rec_cdr, ringing_ms),
+	FIELD(5, RT_U64, rec_cdr, answer_ms),
+	FIELD(6, RT_U64, rec_cdr, end_ms),
+	FIELD(7, RT_U16, rec_cdr, status),
+	FIELD(8, RT_U8, rec_cdr, ended_by),
+	FIELD(9, RT_STR, rec_cdr, reason),
+	FIELD(10, RT_STR, rec_cdr, calling),
+	FIELD(11, RT_STR, rec_cdr, called),
+	FIELD(12, RT_U64, rec_cdr, epoch),
+	FIELD(13, RT_U32, rec_cdr, failovers),
+	FIELD(14, RT_U64, rec_cdr, hold_until_ms),
+	FIELD(15, RT_STR, rec_cdr, node),
+	ARRAY(16, rec_cdr, legs, cdr_leg_fields),
+	ARRAY(17, rec_cdr, media, cdr_media_fields),
+	END,
+};
+
+static const struct record_field lost_fields[] = {
+	FIELD(1, RT_U64, rec_lost, call),
+	FIELD(2, RT_STR, rec_lost, reason),
+	END,
+};
+
+static const struct record_field failover_fields[] = {
+	FIELD(1, RT_U64, rec_failover, epoch),
+	FIELD(2, RT_STR, rec_failover, node),
+	FIELD(3, RT_BOOL, rec_failover, planned),
+	FIELD(4, RT_BOOL, rec_failover, complete),
+	FIELD(5, RT_STR, rec_failover, cause),
+	FIELD(6, RT_STR, rec_failover, evidence),
+	FIELD(7, RT_U64, rec_failover, heard_ms),
+	FIELD(8, RT_U64, rec_failover, suspected_us),
+	FIELD(9, RT_U64, rec_failover, decided_us),
+	FIELD(10, RT_U64, rec_failover, taken_us),
+	FIELD(11, RT_U64, rec_failover, sip_us),
+	FIELD(12, RT_U64, rec_failover, media_us),
+	FIELD(13, RT_U64, rec_failover, packet_us),
+	FIELD(14, RT_U64, rec_failover, message_us),
+	FIELD(15, RT_U32, rec_failover, calls_carried),
+	FIELD(16, RT_U32, rec_failover, calls_lost),
+	FIELD(17, RT_U32, rec_failover, flows),
+	FIELD(18, RT_U32, rec_failover, flows_silent),
+	FIELD(19, RT_U64, rec_failover, gap_p50_us),
+	FIELD(20, RT_U64, rec_failover, gap_p99_us),
+	FIELD(21, RT_U64, rec_failover, gap_max_us),
+	ARRAY(22, rec_failover, lost, lost_fields),
+	END,
+};
+
 #define KIND(id, text, type, table)                                            \
 	[id] = {.kind = id,                                                    \
 		.name = text,                                                  \
@@ -166,6 +256,8 @@ const struct record_kind_info record_kinds[REC_KIND_MAX] = {
 	KIND(REC_MSTATE, "mstate", rec_mstate, mstate_fields),
 	KIND(REC_CONN, "conn", rec_conn, conn_fields),
 	KIND(REC_CONFIG, "config", rec_config, config_fields),
+	KIND(REC_CDR, "cdr", rec_cdr, cdr_fields),
+	KIND(REC_FAILOVER, "failover", rec_failover, failover_fields),
 };
 
 const struct record_kind_info *record_kind_info(uint8_t kind)

@@ -27,6 +27,8 @@ enum record_kind {
 	REC_MSTATE = 5, /* id = call, sub = stream; writer media worker */
 	REC_CONN = 6, /* id = hash of the 5-tuple; writer SIP worker */
 	REC_CONFIG = 7, /* id = 0;                  writer keeper */
+	REC_CDR = 8, /* id = call, sub = 0;      writer keeper */
+	REC_FAILOVER = 9, /* id = epoch;              writer keeper */
 	REC_KIND_MAX
 };
 
@@ -43,6 +45,8 @@ enum {
 	REC_STREAMS_MAX = 8,
 	REC_FLOWS_MAX = 4,
 	REC_FORMATS_MAX = 32,
+	REC_CDR_MEDIA_MAX = 16, /* flows of a call that are accounted for */
+	REC_LOST_MAX = 16, /* lost calls a failover report names */
 };
 
 /* Variable part with a fixed bound. */
@@ -87,6 +91,7 @@ struct rec_call {
 	char end_text[REC_TOKEN_SIZE];
 	uint16_t legs_len;
 	struct rec_call_leg legs[REC_LEGS_MAX];
+	uint64_t epoch; /* it began under, 0 = not known */
 };
 
 enum rec_transport { TRANSPORT_UDP = 1, TRANSPORT_TCP = 2, TRANSPORT_TLS = 3 };
@@ -183,6 +188,11 @@ struct rec_mflow {
 	uint32_t rtcp_index;
 	uint64_t rx_packets, rx_bytes, rx_lost;
 	uint64_t last_rx_ms; /* wall clock of the last packet, 0 = never */
+	uint64_t tx_packets, tx_bytes; /* to this side */
+	uint32_t jitter_us; /* RFC 3550, of the last packet */
+	uint16_t mos_x100; /* E-model of what we received, 0 = not known */
+	uint8_t payload_type; /* of the last packet */
+	uint32_t gap_ms; /* longest silence that a failover made */
 };
 
 enum rec_guard { GUARD_QUIET = 0, GUARD_INITIAL = 1, GUARD_SUBSEQUENT = 2 };
@@ -207,6 +217,82 @@ struct rec_config {
 	struct rec_bytes_config text;
 };
 
+enum rec_cdr_state {
+	CDR_OPEN = 1, /* the call is ending, numbers may still change */
+	CDR_COMPLETE = 2, /* as it is written to disk */
+};
+
+struct rec_cdr_leg {
+	uint16_t leg;
+	uint8_t role; /* enum rec_leg_role */
+	uint8_t transport; /* enum rec_transport */
+	char realm[REC_NAME_SIZE];
+	char sip_interface[REC_NAME_SIZE];
+	char agent[REC_NAME_SIZE];
+	char call_id[REC_CALLID_SIZE];
+	struct addr peer; /* of its SIP */
+};
+
+/* What was received from, and sent to, one side of one stream. */
+struct rec_cdr_media {
+	uint16_t stream, leg;
+	uint8_t flow; /* its place in the stream's records */
+	uint8_t media; /* as in rec_media */
+	bool final; /* the media worker has told its last */
+	uint8_t payload_type;
+	uint16_t mos_x100;
+	uint32_t jitter_us, gap_ms;
+	uint64_t rx_packets, rx_bytes, rx_lost;
+	uint64_t tx_packets, tx_bytes;
+};
+
+/* The account of one call. Lives until both nodes have it on disk. */
+struct rec_cdr {
+	uint8_t state; /* enum rec_cdr_state */
+	uint64_t seq; /* order of completion, 0 while open */
+	uint64_t start_ms, ringing_ms, answer_ms, end_ms;
+	uint16_t status; /* final response to the INVITE */
+	uint8_t ended_by; /* leg + 1, 0 = the SBC */
+	char reason[REC_TOKEN_SIZE];
+	char calling[REC_URI_SIZE], called[REC_URI_SIZE];
+	uint64_t epoch; /* the call began under */
+	uint32_t failovers; /* it crossed, planned ones too */
+	uint64_t hold_until_ms; /* the call may come back till then */
+	char node[REC_NAME_SIZE]; /* that completed it */
+	uint16_t legs_len;
+	struct rec_cdr_leg legs[REC_LEGS_MAX];
+	uint16_t media_len;
+	struct rec_cdr_media media[REC_CDR_MEDIA_MAX];
+};
+
+struct rec_lost {
+	uint64_t call;
+	char reason[REC_NAME_SIZE];
+};
+
+/*
+ * The report of one change of the active node, by the one that took over. All
+ * _us are since `heard_ms`, 0 = did not happen.
+ */
+struct rec_failover {
+	uint64_t epoch; /* the new one */
+	char node[REC_NAME_SIZE]; /* that took over */
+	bool planned;
+	bool complete; /* media has been measured */
+	char cause[REC_TOKEN_SIZE];
+	char evidence[REC_CALLID_SIZE];
+	uint64_t heard_ms; /* wall clock: last word of the old active */
+	uint64_t suspected_us, decided_us, taken_us, sip_us, media_us;
+	uint64_t packet_us; /* first packet relayed */
+	uint64_t message_us; /* first SIP message received */
+	uint32_t calls_carried, calls_lost;
+	uint32_t flows; /* that carried media again */
+	uint32_t flows_silent; /* in which nothing came */
+	uint64_t gap_p50_us, gap_p99_us, gap_max_us;
+	uint16_t lost_len;
+	struct rec_lost lost[REC_LOST_MAX];
+};
+
 /* Big enough for any of them. */
 union rec_any {
 	struct rec_call call;
@@ -216,6 +302,8 @@ union rec_any {
 	struct rec_mstate mstate;
 	struct rec_conn conn;
 	struct rec_config config;
+	struct rec_cdr cdr;
+	struct rec_failover failover;
 };
 
 #endif

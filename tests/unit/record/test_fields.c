@@ -116,6 +116,9 @@ static void every_member_has_a_field(void **state)
 	const struct record_field *media = record_kind_info(REC_MEDIA)->fields;
 	const struct record_field *mstate =
 		record_kind_info(REC_MSTATE)->fields;
+	const struct record_field *cdr = record_kind_info(REC_CDR)->fields;
+	const struct record_field *lost =
+		record_kind_info(REC_FAILOVER)->fields;
 
 	for (uint8_t kind = 1; kind < REC_KIND_MAX; kind++) {
 		char type[64];
@@ -133,6 +136,13 @@ static void every_member_has_a_field(void **state)
 	while (mstate->type != RT_ARRAY)
 		mstate++;
 	check_struct("rec_mflow", mstate->fields);
+	while (cdr->type != RT_ARRAY)
+		cdr++;
+	check_struct("rec_cdr_leg", cdr[0].fields);
+	check_struct("rec_cdr_media", cdr[1].fields);
+	while (lost->type != RT_ARRAY)
+		lost++;
+	check_struct("rec_lost", lost->fields);
 }
 
 /* Size by type, order by offset, tags once: what the codec builds on. */
