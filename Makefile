@@ -15,9 +15,8 @@ PYTHON ?= /usr/bin/python3
 SAN ?=
 V ?= 0
 WERROR ?= 0
-TESTHOOKS ?= 0
 
-B ?= build$(if $(SAN),-$(SAN))$(if $(filter 1,$(TESTHOOKS)),-hooks)
+B ?= build$(if $(SAN),-$(SAN))
 
 ifeq ($(V),1)
 Q :=
@@ -42,8 +41,7 @@ PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell \
 	pkg-config --cflags $(PKGS) 2>/dev/null))
 
 CPPFLAGS := -D_GNU_SOURCE -I. -I$(B)/gen $(PKG_CFLAGS) \
-	-DSBC_VERSION='"$(VERSION)"' \
-	$(if $(filter 1,$(TESTHOOKS)),-DSBC_TEST_HOOKS=1)
+	-DSBC_VERSION='"$(VERSION)"'
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wold-style-definition -Wpointer-arith -Wformat=2 -Wwrite-strings \
 	-Wundef -Wvla -Wno-unused-parameter -Wno-missing-field-initializers
@@ -81,7 +79,7 @@ all: $(B)/bin/sbcd $(B)/bin/sbcctl tools
 help:
 	@echo 'make deps|all|demo|test|unit|lab-test|lint|fuzz|bench|mutants'
 	@echo '     lab-up|lab-down|format|install|clean'
-	@echo 'variables: SAN=asan|tsan WERROR=1 V=1 TESTHOOKS=1'
+	@echo 'variables: SAN=asan|tsan WERROR=1 V=1'
 
 # ---- BPF ------------------------------------------------------------------
 BPF_SRCS := $(wildcard netif/*.bpf.c sbcd/*/*.bpf.c)
@@ -135,19 +133,30 @@ $(B)/bin/$(1): $(call objs,$(wildcard tests/tools/$(1)/*.c)) $(foreach m,$(TOOL_
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$(filter %.o,$$^) $(if $(TOOL_USES_$(1)),$$(call link_libs,$$(TOOL_USES_$(1)))) -Wl,--as-needed $$(TOOL_LIBS) -o $$@
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool_rules,$(t))))
+
+# ---- crashes on demand: the product's objects and one more, for the lab -----
+HOOK_OBJS := $(call objs,$(wildcard tests/hooks/*.c))
+HOOK_LDFLAGS :=
+$(B)/hooks/bin/sbcd: $(call objs,sbcd/main.c) $(HOOK_OBJS) $(foreach m,$(USES_keeper),$(call lib_of,$(m)))
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $(HOOK_LDFLAGS) $(filter %.o,$^) $(call link_libs,$(USES_keeper)) -o $@
+
 .PHONY: tools
-tools: $(foreach t,$(TOOLS),$(B)/bin/$(t))
+tools: $(B)/hooks/bin/sbcd $(foreach t,$(TOOLS),$(B)/bin/$(t))
 
 # ---- unit tests: tests/unit/<module>/test_*.c, each a program --------------
 # What tests of a module need beyond it: real steered sockets for the worker.
 UNIT_USES_media := netif
+UNIT_OBJS_sip := $(HOOK_OBJS)
+UNIT_LDFLAGS_sip := $(HOOK_LDFLAGS)
 UNIT_SRCS := $(wildcard tests/unit/*/test_*.c)
 UNIT_BINS := $(patsubst tests/%.c,$(B)/%,$(UNIT_SRCS))
 define unit_rules
-$(B)/unit/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $(foreach m,$(USES_$(1)) $(UNIT_USES_$(1)),$(call lib_of,$(m)))
+$(B)/unit/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o $(UNIT_OBJS_$(1)) $(foreach m,$(USES_$(1)) $(UNIT_USES_$(1)),$(call lib_of,$(m)))
 	@mkdir -p $$(@D)
 	$$(say) LD $$@
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$< $$(call link_libs,$$(USES_$(1)) $$(UNIT_USES_$(1))) -lcmocka -o $$@
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) $$(UNIT_LDFLAGS_$(1)) $$(filter %.o,$$^) $$(call link_libs,$$(USES_$(1)) $$(UNIT_USES_$(1))) -lcmocka -o $$@
 .PHONY: unit-$(1)
 unit-$(1): $(filter $(B)/unit/$(1)/%,$(UNIT_BINS))
 	@set -e; for t in $$^; do echo "== $$$$t"; $$$$t; done

@@ -220,6 +220,22 @@ static UNUSED void keeper_kill(void)
 	keeper.pid = 0;
 }
 
+/* The worker dies by an abort of its own. */
+static UNUSED void keeper_expect_crash(void)
+{
+	struct pollfd p = {.fd = link_fd(keeper.link)}; /* POLLHUP */
+	int status;
+
+	if (poll(&p, 1, WAIT_MS) != 1)
+		fail_msg("the worker lives on");
+	assert_int_equal(waitpid(keeper.pid, &status, 0), keeper.pid);
+	link_destroy(keeper.link);
+	keeper.link = NULL;
+	keeper.pid = 0;
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
 /* The worker ends by itself when its keeper is gone, and leaves nothing. */
 static UNUSED void keeper_stop(void)
 {
