@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "sbcd/base/addr.h"
 
 /* name, help */
 #define COUNTERS_SIP(X)                                                        \
@@ -70,6 +71,12 @@ uint64_t counters_get(const struct counters *c, enum counter_id id);
  * at most COUNTERS_BUSY_SIZE bytes (a record key, or a hash and a source).
  */
 enum { COUNTERS_BUSY_SIZE = 64 };
+/* `what` of BUSY_INPUT: the first `size` bytes of a message, and from where. */
+struct busy_input {
+	uint64_t hash;
+	uint32_t size;
+	struct addr source;
+};
 enum counters_busy { BUSY_NOTHING = 0, BUSY_RECORD = 1, BUSY_INPUT = 2 };
 void counters_set_busy(struct counters *c, enum counters_busy kind,
 		       const void *what, size_t size);

@@ -175,7 +175,9 @@ void house_turn(struct keeper *k)
 	keeper_write_epoch(k);
 	if (k->house_turns % VERIFY_TURNS == 0)
 		verify(k);
-	if (k->house_turns % PING_TURNS == 0)
+	if (k->house_turns % PING_TURNS == 0) {
 		supervise_ping(k);
+		poison_turn(k);
+	}
 	notify(k);
 }

@@ -32,7 +32,6 @@
 enum {
 	KEEPER_WAITERS_MAX = 8, /* control clients waiting for a hand-over */
 	KEEPER_QUERIES_MAX = 16, /* questions to workers under way */
-	KEEPER_POISON_MAX = 64,
 	KEEPER_STATUS_MS = 500, /* at least so often in the group */
 	KEEPER_KEY_HEX_SIZE = 2 * HA_BEAT_KEY_SIZE + 1,
 };
@@ -77,12 +76,6 @@ struct roles {
 	bool peer_released_word; /* HA_CMD_RELEASED since it joined */
 	bool in_sync;
 	char sync_reason[64];
-};
-
-struct poison {
-	uint64_t until_ms;
-	uint8_t what[COUNTERS_BUSY_SIZE];
-	size_t size;
 };
 
 struct query {
@@ -133,8 +126,6 @@ struct keeper {
 	struct health health;
 	unsigned replay_crashes[HUB_WORKERS];
 	uint64_t ping_ms[HUB_WORKERS]; /* unanswered since, 0 = none */
-	struct poison poison[KEEPER_POISON_MAX];
-	size_t poison_next;
 	struct query queries[KEEPER_QUERIES_MAX];
 	uint64_t next_token;
 	bool quiet;
@@ -201,6 +192,12 @@ void supervise_update_quiet(struct keeper *k);
 /* Every second: a worker that does not answer any more is ended. */
 void supervise_ping(struct keeper *k);
 bool supervise_worker_ready(const struct keeper *k, enum hub_worker w);
+
+/* ---- poison.c ----------------------------------------------------------- */
+/* BUSY_INPUT of a dead SIP worker: both nodes refuse it from now on. */
+void poison_input(struct keeper *k, const void *what, size_t size);
+/* Every second: what is over is forgotten. */
+void poison_turn(struct keeper *k);
 
 /* ---- house.c ------------------------------------------------------------ */
 /* Every 100 ms: health, status, read-back, files, watchdog. */

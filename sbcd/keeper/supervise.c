@@ -19,7 +19,6 @@
 enum {
 	/* So many deaths in a row while replaying: start without records. */
 	REPLAY_CRASHES_MAX = 3,
-	POISON_MS = 300000,
 	/* A worker that answers nothing for so long is replaced. */
 	PING_MS = 10000,
 	/* Not every crash storm moves the calls to and fro. */
@@ -82,24 +81,6 @@ static int send_fds(void *ctx, const char *json, const int *fds, size_t len)
 	return workers_send(k->workers, HUB_MEDIA, &m);
 }
 
-static void send_poison(struct keeper *k)
-{
-	uint64_t now_ms = clock_mono_ms();
-
-	for (size_t i = 0; i < KEEPER_POISON_MAX; i++) {
-		const struct poison *p = &k->poison[i];
-		struct link_message m = {
-			.type = LINK_QUARANTINE,
-			.value = p->what,
-			.size = p->size,
-		};
-
-		if (p->size && p->until_ms > now_ms &&
-		    workers_send(k->workers, HUB_SIP, &m))
-			return;
-	}
-}
-
 static void on_started(void *ctx, enum hub_worker w)
 {
 	struct keeper *k = ctx;
@@ -108,8 +89,6 @@ static void on_started(void *ctx, enum hub_worker w)
 
 	if (!err && w == HUB_MEDIA)
 		err = netglue_media_fds(k->net, k->forward_key, send_fds, k);
-	if (!err && w == HUB_SIP)
-		send_poison(k);
 	log_info("worker=%s event=started pid=%d records=%s error=\"%s\"",
 		 workers_name(w), (int)workers_pid(k->workers, w),
 		 records ? "all" : "none", err ? strerror(-err) : "none");
@@ -193,18 +172,6 @@ void supervise_ping(struct keeper *k)
 }
 
 /* ---- its death ---------------------------------------------------------- */
-static void remember_poison(struct keeper *k, const struct worker_death *d)
-{
-	struct poison *p = &k->poison[k->poison_next];
-
-	k->poison_next = (k->poison_next + 1) % KEEPER_POISON_MAX;
-	p->until_ms = clock_mono_ms() + POISON_MS;
-	p->size = d->what_size;
-	memcpy(p->what, d->what, d->what_size);
-	log_err("worker=%s event=poisoned-by-input bytes=%zu quarantine-ms=%d",
-		workers_name(d->who), d->what_size, (int)POISON_MS);
-}
-
 static void bury(struct keeper *k, const struct worker_death *d)
 {
 	struct ha_key key;
@@ -233,7 +200,7 @@ static void judge_crash(struct keeper *k, const struct worker_death *d)
 		WIFEXITED(d->status) ? WEXITSTATUS(d->status) : -1, d->ran_ms,
 		in_replay ? "yes" : "no", d->restart_ms);
 	if (d->busy == BUSY_INPUT)
-		remember_poison(k, d);
+		poison_input(k, d->what, d->what_size);
 	else if (d->busy == BUSY_RECORD)
 		bury(k, d);
 }

@@ -242,6 +242,15 @@ static const struct record_field failover_fields[] = {
 	END,
 };
 
+static const struct record_field quarantine_fields[] = {
+	FIELD(1, RT_U64, rec_quarantine, hash),
+	FIELD(2, RT_U32, rec_quarantine, size),
+	FIELD(3, RT_U64, rec_quarantine, until_ms),
+	FIELD(4, RT_ADDR, rec_quarantine, source),
+	FIELD(5, RT_STR, rec_quarantine, node),
+	END,
+};
+
 #define KIND(id, text, type, table)                                            \
 	[id] = {.kind = id,                                                    \
 		.name = text,                                                  \
@@ -258,6 +267,7 @@ const struct record_kind_info record_kinds[REC_KIND_MAX] = {
 	KIND(REC_CONFIG, "config", rec_config, config_fields),
 	KIND(REC_CDR, "cdr", rec_cdr, cdr_fields),
 	KIND(REC_FAILOVER, "failover", rec_failover, failover_fields),
+	KIND(REC_QUARANTINE, "quarantine", rec_quarantine, quarantine_fields),
 };
 
 const struct record_kind_info *record_kind_info(uint8_t kind)

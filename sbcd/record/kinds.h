@@ -29,6 +29,7 @@ enum record_kind {
 	REC_CONFIG = 7, /* id = 0;                  writer keeper */
 	REC_CDR = 8, /* id = call, sub = 0;      writer keeper */
 	REC_FAILOVER = 9, /* id = epoch;              writer keeper */
+	REC_QUARANTINE = 10, /* id = 0, sub = slot;    writer keeper */
 	REC_KIND_MAX
 };
 
@@ -46,6 +47,7 @@ enum {
 	REC_FLOWS_MAX = 4,
 	REC_FORMATS_MAX = 32,
 	REC_CDR_MEDIA_MAX = 16, /* flows of a call that are accounted for */
+	REC_QUARANTINE_MAX = 64, /* slots */
 	REC_LOST_MAX = 16, /* lost calls a failover report names */
 };
 
@@ -293,6 +295,15 @@ struct rec_failover {
 	struct rec_lost lost[REC_LOST_MAX];
 };
 
+/* An input that killed a SIP worker: refused on both nodes for a while. */
+struct rec_quarantine {
+	uint64_t hash; /* keyed, of the first `size` bytes of a message */
+	uint32_t size;
+	uint64_t until_ms;
+	struct addr source; /* for people; whoever sends it is refused */
+	char node[REC_NAME_SIZE]; /* whose worker died */
+};
+
 /* Big enough for any of them. */
 union rec_any {
 	struct rec_call call;
@@ -304,6 +315,7 @@ union rec_any {
 	struct rec_config config;
 	struct rec_cdr cdr;
 	struct rec_failover failover;
+	struct rec_quarantine quarantine;
 };
 
 #endif

@@ -327,7 +327,7 @@ int link_flush(struct link *l)
 
 static bool type_known(uint8_t type)
 {
-	return (type >= LINK_CONFIG && type <= LINK_QUARANTINE) ||
+	return (type >= LINK_CONFIG && type <= LINK_BURY) ||
 	       (type >= LINK_HELLO && type <= LINK_FORWARDING);
 }
 

@@ -10,8 +10,8 @@
  *   ACTIVATE(epoch)                      ACTIVATED(epoch)
  *   COMMITTED(token, timed_out)          QUIESCED
  *   QUIESCE, FORWARD                     REPLY(token, json)
- *   QUERY(token, json)                   POISON(hash, source)
- *                                        FORWARDING
+ *   QUERY(token, json)                   FORWARDING
+ *   BURY(id)
  *
  * The keeper never has more than LINK_WINDOW records unacknowledged at a
  * worker (credit-paced replay); the worker acks every LINK_ACK_EVERY and at
@@ -41,7 +41,7 @@ enum link_type {
 	LINK_FORWARD = 8, /* media: send what arrives to the peer; shut the
 			   * gate after LINK_FORWARDING; ACTIVATE ends it */
 	LINK_QUERY = 9, /* token, value = JSON request */
-	LINK_QUARANTINE = 10, /* value = hash: refuse this input for a while */
+	LINK_BURY = 11, /* key.id: this call's records kill workers: end it */
 	/* worker -> keeper */
 	LINK_HELLO = 32, /* value = "proc version" */
 	LINK_PUT = 33, /* token, LINK_F_SYNC */
@@ -138,7 +138,8 @@ struct worker_link_ops {
 	void (*forward)(void *ctx);
 	/* Answer with worker_link_reply(token, json). */
 	void (*query)(void *ctx, uint64_t token, const char *json);
-	void (*quarantine)(void *ctx, const void *hash, size_t size);
+	/* Its records are not whole, or not to be trusted. */
+	void (*bury)(void *ctx, uint64_t id);
 	/* The keeper is gone: exit now. */
 	void (*gone)(void *ctx);
 };

@@ -207,9 +207,9 @@ static void handle(struct worker_link *w, struct link_message *m)
 		if (ops->query)
 			ops->query(w->ctx, m->token, m->value);
 		break;
-	case LINK_QUARANTINE:
-		if (ops->quarantine)
-			ops->quarantine(w->ctx, m->value, m->size);
+	case LINK_BURY:
+		if (ops->bury)
+			ops->bury(w->ctx, m->key.id);
 		break;
 	default:
 		log_rated(LOG_WARNING, "event=link-unexpected type=%u",

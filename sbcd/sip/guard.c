@@ -18,39 +18,28 @@
 
 #include "sbcd/base/clock.h"
 #include "sbcd/base/log.h"
+#include "sbcd/sip/quarantine.h"
 #include "sbcd/sip/sip_int.h"
 
-enum {
-	FDS_MAX = 65536,
-	QUARANTINE_MAX = 64,
-	QUARANTINE_MS = 60000,
-};
-
-struct input_id {
-	uint64_t hash;
-	struct addr source;
-};
+enum { FDS_MAX = 65536, VECTORS_MAX = 16 };
 
 static struct {
 	struct counters *counters;
-	struct token_key key;
 	bool listening;
 	bool busy;
 	uint32_t cap_next;
 	uint32_t cap[FDS_MAX]; /* of a listener */
 	uint32_t conns[FDS_MAX]; /* of a listener */
 	uint32_t listener[FDS_MAX]; /* of a connection, fd + 1 */
-	struct {
-		uint64_t hash;
-		uint64_t until_ms;
-	} quarantine[QUARANTINE_MAX];
-	unsigned quarantine_next;
+	struct input inputs[FDS_MAX]; /* of a stream */
+	struct quarantine quarantine;
 } guard;
 
 void guard_init(struct counters *counters, const uint8_t key[16])
 {
 	guard.counters = counters;
-	memcpy(guard.key.bytes, key, sizeof(guard.key.bytes));
+	memcpy(guard.quarantine.key.bytes, key,
+	       sizeof(guard.quarantine.key.bytes));
 }
 
 void guard_listen(bool on)
@@ -63,33 +52,12 @@ void guard_cap(uint32_t max)
 	guard.cap_next = max;
 }
 
-void guard_quarantine(const void *hash, size_t size, uint64_t now_ms)
+void guard_quarantine(unsigned slot, const struct rec_quarantine *r)
 {
-	unsigned i = guard.quarantine_next++ % QUARANTINE_MAX;
-
-	if (size < sizeof(guard.quarantine[i].hash))
-		return;
-	memcpy(&guard.quarantine[i].hash, hash,
-	       sizeof(guard.quarantine[i].hash));
-	guard.quarantine[i].until_ms = now_ms + QUARANTINE_MS;
-	log_notice("event=sip-quarantine hash=%016llx",
-		   (unsigned long long)guard.quarantine[i].hash);
-}
-
-static bool quarantined(uint64_t hash)
-{
-	uint64_t now = 0;
-
-	for (unsigned i = 0; i < QUARANTINE_MAX; i++) {
-		if (!guard.quarantine[i].until_ms ||
-		    guard.quarantine[i].hash != hash)
-			continue;
-		if (!now)
-			now = clock_mono_ms();
-		if (guard.quarantine[i].until_ms > now)
-			return true;
-	}
-	return false;
+	quarantine_set(&guard.quarantine, slot, r, clock_wall_ms());
+	if (r)
+		log_notice("event=sip-quarantine hash=%016llx bytes=%u",
+			   (unsigned long long)r->hash, r->size);
 }
 
 void guard_idle(void)
@@ -100,19 +68,9 @@ void guard_idle(void)
 	counters_set_busy(guard.counters, BUSY_NOTHING, NULL, 0);
 }
 
-static uint64_t hash_input(const struct iovec *iov, size_t len, size_t size)
+static bool tracked(int fd)
 {
-	uint64_t hash = size;
-
-	for (size_t i = 0; i < len && size; i++) {
-		size_t n = iov[i].iov_len < size ? iov[i].iov_len : size;
-		uint64_t part[2] = {hash,
-				    token_hash(&guard.key, iov[i].iov_base, n)};
-
-		hash = token_hash(&guard.key, part, sizeof(part));
-		size -= n;
-	}
-	return hash;
+	return fd >= 0 && fd < FDS_MAX;
 }
 
 static void source_of(int fd, const struct sockaddr *sa, struct addr *out)
@@ -137,6 +95,112 @@ static bool is_text(char first)
 	       (first >= 'a' && first <= 'z') || first == '\r' || first == '\n';
 }
 
+/* Each vector's bytes go into the message; false: it is poison. */
+static bool examine(struct input *in, const struct iovec *iov, size_t len,
+		    size_t size)
+{
+	uint64_t now_ms = guard.quarantine.used ? clock_wall_ms() : 0;
+
+	for (size_t i = 0; i < len && size; i++) {
+		size_t n = iov[i].iov_len < size ? iov[i].iov_len : size;
+
+		if (!quarantine_passes(&guard.quarantine, in, iov[i].iov_base,
+				       n, now_ms)) {
+			counters_add(guard.counters, COUNTER_sip_rx_quarantined,
+				     1);
+			log_rated(LOG_WARNING, "event=sip-input-quarantined");
+			return false;
+		}
+		size -= n;
+	}
+	return true;
+}
+
+static void note_input(const struct input *in, int fd,
+		       const struct sockaddr *sa)
+{
+	struct busy_input what;
+
+	memset(&what, 0, sizeof(what));
+	what.hash = quarantine_hash(&guard.quarantine, in);
+	what.size = in->size;
+	source_of(fd, sa, &what.source);
+	counters_set_busy(guard.counters, BUSY_INPUT, &what, sizeof(what));
+	guard.busy = true;
+}
+
+/* How much of what was peeked at belongs to one message. */
+static size_t one_message(struct input *in, const struct iovec *iov, size_t len,
+			  size_t size, bool *ends)
+{
+	size_t all = 0;
+
+	*ends = false;
+	for (size_t i = 0; i < len && size && !*ends; i++) {
+		size_t n = iov[i].iov_len < size ? iov[i].iov_len : size;
+
+		all += input_measure(in, iov[i].iov_base, n, ends);
+		size -= n;
+	}
+	return all;
+}
+
+/* The stack gets one message, or a part of it, at a time: when it dies, we
+ * know of which. */
+static ssize_t receive_stream(int fd, const struct iovec *from, size_t len,
+			      int flags)
+{
+	struct iovec iov[VECTORS_MAX];
+	struct msghdr hdr = {.msg_iov = iov};
+	struct input *in = &guard.inputs[fd];
+	size_t size, left;
+	bool ends;
+	ssize_t n;
+
+	hdr.msg_iovlen = len < VECTORS_MAX ? len : VECTORS_MAX;
+	memcpy(iov, from, hdr.msg_iovlen * sizeof(iov[0]));
+	n = recvmsg(fd, &hdr, flags | MSG_PEEK);
+	if (n <= 0)
+		return n;
+	left = size = one_message(in, iov, hdr.msg_iovlen, (size_t)n, &ends);
+	if (!examine(in, iov, hdr.msg_iovlen, size)) {
+		errno = ECONNRESET;
+		return -1;
+	}
+	for (size_t i = 0; i < hdr.msg_iovlen; i++) {
+		if (iov[i].iov_len > left)
+			iov[i].iov_len = left;
+		left -= iov[i].iov_len;
+	}
+	note_input(in, fd, NULL);
+	if (ends)
+		memset(in, 0, sizeof(*in));
+	return recvmsg(fd, &hdr, flags);
+}
+
+static ssize_t receive_datagram(int fd, struct msghdr *hdr, int flags)
+{
+	ssize_t n = recvmsg(fd, hdr, flags);
+	struct input in = {0};
+
+	if (n <= 0)
+		return n;
+	if (!guard.listening)
+		goto drop;
+	/* The stack would try STUN and SigComp on what is no text. */
+	if (!is_text(*(const char *)hdr->msg_iov[0].iov_base)) {
+		counters_add(guard.counters, COUNTER_sip_rx_malformed, 1);
+		goto drop;
+	}
+	if (!examine(&in, hdr->msg_iov, hdr->msg_iovlen, (size_t)n))
+		goto drop;
+	note_input(&in, fd, hdr->msg_name);
+	return n;
+drop:
+	errno = EAGAIN;
+	return -1;
+}
+
 issize_t su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t iovlen, int flags,
 		  su_sockaddr_t *su, socklen_t *sulen)
 {
@@ -146,34 +210,15 @@ issize_t su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t iovlen, int flags,
 		.msg_iov = (struct iovec *)iov,
 		.msg_iovlen = iovlen,
 	};
-	struct input_id id;
-	ssize_t n = recvmsg(s, &hdr, flags);
+	ssize_t n;
 
+	if (su || !guard.listening || !tracked(s))
+		n = receive_datagram(s, &hdr, flags);
+	else
+		n = receive_stream(s, (struct iovec *)iov, iovlen, flags);
 	if (su && sulen)
 		*sulen = hdr.msg_namelen;
-	if (n <= 0)
-		return n;
-	if (!guard.listening)
-		goto drop;
-	/* The stack would try STUN and SigComp on what is no text. */
-	if (su && !is_text(*(const char *)hdr.msg_iov[0].iov_base)) {
-		counters_add(guard.counters, COUNTER_sip_rx_malformed, 1);
-		goto drop;
-	}
-	memset(&id, 0, sizeof(id));
-	id.hash = hash_input(hdr.msg_iov, iovlen, (size_t)n);
-	if (quarantined(id.hash)) {
-		counters_add(guard.counters, COUNTER_sip_rx_quarantined, 1);
-		log_rated(LOG_WARNING, "event=sip-input-quarantined");
-		goto drop;
-	}
-	source_of(s, su ? &su->su_sa : NULL, &id.source);
-	counters_set_busy(guard.counters, BUSY_INPUT, &id, sizeof(id));
-	guard.busy = true;
 	return n;
-drop:
-	errno = EAGAIN;
-	return -1;
 }
 
 int su_getaddrinfo(const char *node, const char *service,
@@ -194,11 +239,6 @@ int su_getaddrinfo(const char *node, const char *service,
 	return getaddrinfo(node, service, &h, res);
 }
 
-static bool tracked(int fd)
-{
-	return fd >= 0 && fd < FDS_MAX;
-}
-
 su_socket_t su_socket(int af, int socktype, int proto)
 {
 	int fd = socket(af, socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, proto);
@@ -215,6 +255,7 @@ su_socket_t su_socket(int af, int socktype, int proto)
 		guard.cap[fd] = socktype == SOCK_STREAM ? guard.cap_next : 0;
 		guard.conns[fd] = 0;
 		guard.listener[fd] = 0;
+		memset(&guard.inputs[fd], 0, sizeof(guard.inputs[fd]));
 	}
 	return fd;
 }
@@ -233,6 +274,8 @@ int accept(int s, struct sockaddr *sa, socklen_t *len)
 {
 	int fd = accept4(s, sa, len, SOCK_CLOEXEC);
 
+	if (fd >= 0 && tracked(fd))
+		memset(&guard.inputs[fd], 0, sizeof(guard.inputs[fd]));
 	if (fd < 0 || !tracked(s) || !guard.cap[s])
 		return fd;
 	if (!tracked(fd) || guard.conns[s] >= guard.cap[s] ||

@@ -204,8 +204,8 @@ void query_answer(struct sip_worker *w, uint64_t token, const char *json);
 /* Before this the sockets are deaf: what comes in is read and dropped. */
 void guard_listen(bool on);
 void guard_init(struct counters *counters, const uint8_t key[16]);
-/* `hash` as in BUSY_INPUT: such an input is dropped for a while. */
-void guard_quarantine(const void *hash, size_t size, uint64_t now_ms);
+/* A record of an input that killed a worker; NULL: it is over. */
+void guard_quarantine(unsigned slot, const struct rec_quarantine *r);
 /* The input is done with. */
 void guard_idle(void);
 /* Stream sockets made from now on accept at most `max` connections at a time

@@ -10,6 +10,7 @@
 
 #include "sbcd/base/clock.h"
 #include "sbcd/base/log.h"
+#include "sbcd/record/record.h"
 #include "sbcd/sip/sip_int.h"
 
 enum { SHARDS_MAX = 4, QUIESCE_MAX_MS = 100 };
@@ -93,6 +94,17 @@ out:
 	return err;
 }
 
+static int quarantine(const struct ha_key *key, const void *value, size_t size)
+{
+	struct rec_quarantine r;
+
+	if (key->sub >= REC_QUARANTINE_MAX ||
+	    (value && record_decode(REC_QUARANTINE, value, size, &r)))
+		return -EBADMSG;
+	guard_quarantine(key->sub, value ? &r : NULL);
+	return 0;
+}
+
 static void on_record(void *ctx, const struct ha_key *key,
 		      const struct ha_version *version, const void *value,
 		      size_t size)
@@ -103,7 +115,9 @@ static void on_record(void *ctx, const struct ha_key *key,
 	if (!w->b2bua)
 		return;
 	counters_set_busy(w->counters, BUSY_RECORD, key, sizeof(*key));
-	err = b2bua_record(w->b2bua, key, value, size);
+	err = key->kind == REC_QUARANTINE
+		      ? quarantine(key, value, size)
+		      : b2bua_record(w->b2bua, key, value, size);
 	counters_set_busy(w->counters, BUSY_NOTHING, NULL, 0);
 	if (err) {
 		counters_add(w->counters, COUNTER_sip_record_rejected, 1);
@@ -156,11 +170,6 @@ static void on_query(void *ctx, uint64_t token, const char *json)
 		stop(w, 1);
 }
 
-static void on_quarantine(void *ctx, const void *hash, size_t size)
-{
-	guard_quarantine(hash, size, clock_mono_ms());
-}
-
 static void on_gone(void *ctx)
 {
 	stop(ctx, 0);
@@ -173,7 +182,6 @@ static const struct worker_link_ops link_ops = {
 	.committed = on_committed,
 	.quiesce = on_quiesce,
 	.query = on_query,
-	.quarantine = on_quarantine,
 	.gone = on_gone,
 };
 

@@ -558,36 +558,6 @@ static void quiesce_answers(void **state)
 	assert_true(keeper.quiesced);
 }
 
-/* What killed a worker is not read again by the next one. */
-static void quarantined_input(void **state)
-{
-	struct link_message m = {.type = LINK_QUARANTINE};
-	uint8_t what[COUNTERS_BUSY_SIZE];
-	char *text;
-
-	dlg_new(&a, &pbx, "2000");
-	text = keep(make_request(&a, "OPTIONS", 5,
-				 "X-SBC-Test: crash-parse\r\n", NULL));
-	ua_send(&pbx, text);
-	keeper_expect_crash();
-	/* The page outlives the worker and says what it was reading. */
-	m.size = sizeof(what);
-	assert_int_equal(counters_get_busy(keeper.counters, what, &m.size),
-			 BUSY_INPUT);
-	assert_true(m.size > 0);
-	m.value = what;
-	keeper_start(false);
-	keeper_send(&m);
-	keeper_activate();
-	keeper_wait_active();
-	ua_send(&pbx, text);
-	request(&a, "OPTIONS", NULL, NULL);
-	expect_status(&pbx, 200, "OPTIONS");
-	expect_nothing(&pbx, "a quarantined input");
-	assert_int_equal(
-		counters_get(keeper.counters, COUNTER_sip_rx_quarantined), 1);
-}
-
 static void media_timeout_ends_call(void **state)
 {
 	struct rec_mstate m = {.guard = GUARD_SUBSEQUENT};
@@ -708,7 +678,6 @@ int main(void)
 		CASE(second_fork_is_ended),
 		CASE(ends_clean),
 		CASE(quiesce_answers),
-		CASE(quarantined_input),
 		CASE(media_timeout_ends_call),
 		CASE(query_shows_call),
 		CASE(standby_is_deaf),
