@@ -16,8 +16,7 @@
 
 enum {
 	REALTIME_PRIORITY = 10,
-	/* Datagrams of one path in one turn: a flood must not stop beats. */
-	RECEIVE_BUDGET = 16,
+	FIRST_PATH = 2, /* in the list to poll: after timer and wake-up */
 	/* A path that was silent so many beats is worth an event again. */
 	SILENCE_BEATS = 5,
 };
@@ -39,6 +38,8 @@ struct beat {
 	uint64_t sequence;
 	uint64_t next_renew_ms, expected_ms;
 	struct ha_beat_window windows[BEAT_PATHS_MAX];
+	unsigned budget[BEAT_PATHS_MAX];
+	struct pollfd pfds[FIRST_PATH + BEAT_PATHS_MAX];
 };
 
 static void raise_event(struct beat *b)
@@ -82,9 +83,12 @@ static void send_beats(struct beat *b)
 	pthread_mutex_unlock(&b->lock);
 	if (ha_beat_encode(&beat, b->p.key, out))
 		return;
-	for (size_t i = 0; i < b->p.fds_len; i++) {
-		if (send(b->p.fds[i], out, sizeof(out),
-			 MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(out))
+	for (size_t i = 0; i < b->p.paths_len; i++) {
+		const struct beat_path *p = &b->p.paths[i];
+		const void *to = p->to_len ? &p->to : NULL;
+
+		if (sendto(p->fd, out, sizeof(out), MSG_DONTWAIT | MSG_NOSIGNAL,
+			   to, p->to_len) == (ssize_t)sizeof(out))
 			sent++;
 	}
 	pthread_mutex_lock(&b->lock);
@@ -132,6 +136,7 @@ static void take_beat(struct beat *b, size_t path, const struct ha_beat *beat,
 
 	pthread_mutex_lock(&b->lock);
 	v->received++;
+	v->path_received[path]++;
 	if (beat->type == HA_BEAT_RELEASED) {
 		news = v->released_boot_id != beat->boot_id;
 		v->released_boot_id = beat->boot_id;
@@ -158,8 +163,9 @@ static void receive_beats(struct beat *b, size_t path, uint64_t now_ms)
 	struct ha_beat beat;
 	unsigned refused = 0;
 
-	for (unsigned i = 0; i < RECEIVE_BUDGET; i++) {
-		ssize_t n = recv(b->p.fds[path], in, sizeof(in), MSG_DONTWAIT);
+	for (; b->budget[path]; b->budget[path]--) {
+		ssize_t n =
+			recv(b->p.paths[path].fd, in, sizeof(in), MSG_DONTWAIT);
 
 		/* ECONNREFUSED and its like: the peer is not there. */
 		if (n < 0)
@@ -172,11 +178,25 @@ static void receive_beats(struct beat *b, size_t path, uint64_t now_ms)
 		}
 		take_beat(b, path, &beat, now_ms);
 	}
+	/* Spent: the kernel's buffer keeps or drops the rest until the next
+	 * beat is due. */
+	if (!b->budget[path])
+		b->pfds[FIRST_PATH + path].fd = -1;
 	if (!refused)
 		return;
 	pthread_mutex_lock(&b->lock);
 	b->view.refused += refused;
+	b->view.path_refused[path] += refused;
 	pthread_mutex_unlock(&b->lock);
+}
+
+static void refill_budgets(struct beat *b)
+{
+	for (size_t i = 0; i < b->p.paths_len; i++) {
+		b->budget[i] = BEAT_PATH_BUDGET;
+		b->pfds[FIRST_PATH + i].fd = b->p.paths[i].fd;
+		b->pfds[FIRST_PATH + i].events = POLLIN;
+	}
 }
 
 /* The timer fired: `lives` says whether we may speak. */
@@ -188,6 +208,7 @@ static void on_timer(struct beat *b, uint64_t now_ms)
 	if (b->expected_ms && now_ms > b->expected_ms)
 		late_us = (now_ms - b->expected_ms) * 1000;
 	b->expected_ms = now_ms + b->p.interval_ms;
+	refill_budgets(b);
 	pthread_mutex_lock(&b->lock);
 	if (!lives && !b->view.stalled)
 		b->view.stalls++;
@@ -204,20 +225,16 @@ static void on_timer(struct beat *b, uint64_t now_ms)
 static void *beat_thread(void *arg)
 {
 	struct beat *b = arg;
-	struct pollfd pfds[2 + BEAT_PATHS_MAX] = {
-		{.fd = b->timer_fd, .events = POLLIN},
-		{.fd = b->wake_fd, .events = POLLIN},
-	};
+	struct pollfd *pfds = b->pfds;
 	uint64_t n;
 
-	for (size_t i = 0; i < b->p.fds_len; i++) {
-		pfds[2 + i].fd = b->p.fds[i];
-		pfds[2 + i].events = POLLIN;
-	}
+	pfds[0] = (struct pollfd){.fd = b->timer_fd, .events = POLLIN};
+	pfds[1] = (struct pollfd){.fd = b->wake_fd, .events = POLLIN};
+	refill_budgets(b);
 	while (!atomic_load(&b->stop)) {
 		uint64_t now_ms;
 
-		if (poll(pfds, 2 + (nfds_t)b->p.fds_len, -1) < 0)
+		if (poll(pfds, FIRST_PATH + (nfds_t)b->p.paths_len, -1) < 0)
 			continue;
 		now_ms = clock_mono_ms();
 		/* Beats first, then what others say. */
@@ -226,8 +243,8 @@ static void *beat_thread(void *arg)
 		if (pfds[1].revents && read(b->wake_fd, &n, sizeof(n)) > 0 &&
 		    main_loop_lives(b, now_ms))
 			send_beats(b);
-		for (size_t i = 0; i < b->p.fds_len; i++) {
-			if (pfds[2 + i].revents)
+		for (size_t i = 0; i < b->p.paths_len; i++) {
+			if (pfds[FIRST_PATH + i].revents)
 				receive_beats(b, i, now_ms);
 		}
 	}
@@ -293,7 +310,7 @@ int beat_create(struct beat **out, const struct beat_params *p)
 	struct beat *b;
 	int err;
 
-	if (p->fds_len > BEAT_PATHS_MAX || !p->interval_ms)
+	if (p->paths_len > BEAT_PATHS_MAX || !p->interval_ms)
 		return -EINVAL;
 	b = calloc(1, sizeof(*b));
 	if (!b)

@@ -12,7 +12,9 @@
  * Guarantees: beat_hold(false) before netif_gate_close(): the gate's own rule
  * (a closed lease cannot be renewed) makes the order of the two threads
  * irrelevant. Every datagram is checked for its key and replay window before
- * anything else; the rest is counted.
+ * anything else; the rest is counted. A flood on one path costs at most
+ * BEAT_PATH_BUDGET checks a beat, then the path waits for the next one; the
+ * other paths are as before.
  *
  * Layer: keeper. beat_*() are called by the main thread.
  */
@@ -22,27 +24,43 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include "hasync/beat.h"
 
-enum { BEAT_PATHS_MAX = 2 };
+enum {
+	BEAT_PATHS_MAX = 18, /* HA links and service networks */
+	/* Datagrams of one path that are looked at between two beats. */
+	BEAT_PATH_BUDGET = 32,
+};
 
 struct beat;
+
+/* One way to the peer: UDP on an HA link, frames on a service network. */
+struct beat_path {
+	/* Non-blocking; stays the caller's. */
+	int fd;
+	/* Where to send; to_len 0 = the socket is connected. */
+	struct sockaddr_storage to;
+	socklen_t to_len;
+};
 
 struct beat_params {
 	uint8_t node, peer_node;
 	uint64_t boot_id;
 	uint8_t key[HA_BEAT_KEY_SIZE];
 	uint32_t interval_ms, stall_ms, lease_ms;
-	/* Connected non-blocking UDP sockets; they stay the caller's. */
-	int fds[BEAT_PATHS_MAX];
-	size_t fds_len;
+	struct beat_path paths[BEAT_PATHS_MAX];
+	size_t paths_len;
 	/* Restarts a running lease: netif_gate_renew(). */
 	int (*renew)(void *ctx, unsigned lease_ms);
 	void *ctx;
 };
 
 struct beat_view {
+	/* By path, in the order of beat_params. */
 	uint64_t last_heard_ms[BEAT_PATHS_MAX]; /* monotonic, 0 = never */
+	uint64_t path_received[BEAT_PATHS_MAX];
+	uint64_t path_refused[BEAT_PATHS_MAX];
 	bool peer_heard; /* one beat at least */
 	uint8_t peer_role, peer_health;
 	uint64_t peer_epoch, peer_boot_id;

@@ -16,21 +16,23 @@ enum { QUERY_MS = 1000, CALLS_SHOWN_MAX = 20000 };
 /* ---- redundancy --------------------------------------------------------- */
 static json_t *paths_json(struct keeper *k)
 {
-	static const char *const names[BEAT_PATHS_MAX] = {"ha1", "ha2"};
 	uint64_t now_ms = clock_mono_ms();
-	struct beat_view view;
 	json_t *list = json_array();
+	struct beat_view view;
+	const char *name;
 
 	beat_get_view(k->beat, &view);
-	for (size_t i = 0; i < k->node.ha_len && i < BEAT_PATHS_MAX; i++) {
+	for (size_t i = 0; (name = netglue_path_name(k->net, i)); i++) {
 		uint64_t at = view.last_heard_ms[i];
 		json_int_t ago = at ? (json_int_t)(now_ms - at) : -1;
 
 		json_array_append_new(
 			list,
-			json_pack("{s:s,s:I,s:b}", "path", names[i],
+			json_pack("{s:s,s:I,s:b,s:I,s:I}", "path", name,
 				  "last-heard-ms", ago, "alive",
-				  at && ago < k->config->cluster.silence_ms));
+				  at && ago < k->config->cluster.silence_ms,
+				  "received", (json_int_t)view.path_received[i],
+				  "refused", (json_int_t)view.path_refused[i]));
 	}
 	return list;
 }

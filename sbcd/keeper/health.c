@@ -51,6 +51,11 @@ static void assess_network(struct health *h, const struct health_facts *f)
 		deduct(h, "ha-path", 5 * (f->ha_paths - f->ha_paths_alive),
 		       "%u of %u HA links carry no beats of the peer",
 		       f->ha_paths - f->ha_paths_alive, f->ha_paths);
+	if (f->peer_present && f->service_paths_alive < f->interfaces)
+		deduct(h, "service-path",
+		       2 * (f->interfaces - f->service_paths_alive),
+		       "%u of %u service networks carry no beats of the peer",
+		       f->interfaces - f->service_paths_alive, f->interfaces);
 }
 
 static void assess_pair(struct health *h, const struct health_facts *f)

@@ -18,6 +18,7 @@ enum { HEALTH_DEDUCTIONS_MAX = 24, HEALTH_WHY_SIZE = 96 };
 struct health_facts {
 	bool corosync_up, peer_present, peer_in_sync;
 	unsigned ha_paths, ha_paths_alive;
+	unsigned service_paths_alive; /* of `interfaces` */
 	unsigned interfaces, carriers_lost, unverified;
 	bool sip_up, media_up; /* running and replayed */
 	bool sip_storm, media_storm;

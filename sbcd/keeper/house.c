@@ -62,11 +62,12 @@ void house_config_applied(struct keeper *k)
 }
 
 /* ---- health ------------------------------------------------------------- */
-static unsigned paths_alive(const struct beat_view *view, uint64_t now_ms)
+static unsigned paths_alive(const struct beat_view *view, size_t first,
+			    size_t len, uint64_t now_ms)
 {
 	unsigned n = 0;
 
-	for (size_t i = 0; i < BEAT_PATHS_MAX; i++)
+	for (size_t i = first; i < first + len; i++)
 		n += view->last_heard_ms[i] &&
 		     now_ms - view->last_heard_ms[i] < PATH_ALIVE_MS;
 	return n;
@@ -126,7 +127,9 @@ static void assess(struct keeper *k, uint64_t now_ms)
 	};
 
 	beat_get_view(k->beat, &view);
-	f.ha_paths_alive = paths_alive(&view, now_ms);
+	f.ha_paths_alive = paths_alive(&view, 0, k->node.ha_len, now_ms);
+	f.service_paths_alive =
+		paths_alive(&view, k->node.ha_len, f.interfaces, now_ms);
 	f.beat_realtime = view.realtime;
 	f.config_mismatch = f.peer_present && r->ev.peer_known &&
 			    r->peer.config_digest &&

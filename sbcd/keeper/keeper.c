@@ -264,7 +264,7 @@ static int run_guard(struct keeper *k,
 	memcpy(p.key, k->beat_key, sizeof(p.key));
 	snprintf(p.name, sizeof(p.name), "%.63s", k->node.name);
 	snprintf(p.run_dir, sizeof(p.run_dir), "%s", k->node.run_dir);
-	p.beat_fds_len = netglue_beat_fds(k->net, p.beat_fds, GUARD_PATHS_MAX);
+	p.beat_fds_len = netglue_ha_fds(k->net, p.beat_fds, GUARD_PATHS_MAX);
 	pid = run(&p, &k->guard_fd);
 	explicit_bzero(&p, sizeof(p));
 	if (pid < 0) {
@@ -491,7 +491,7 @@ static int make_beat(struct keeper *k)
 	p.stall_ms = c->lease_ms / 2 > 5 * c->beat_ms ? c->lease_ms / 2
 						      : 5 * c->beat_ms;
 	memcpy(p.key, k->beat_key, sizeof(p.key));
-	p.fds_len = netglue_beat_fds(k->net, p.fds, BEAT_PATHS_MAX);
+	p.paths_len = netglue_beat_paths(k->net, p.paths, BEAT_PATHS_MAX);
 	err = beat_create(&k->beat, &p);
 	explicit_bzero(&p, sizeof(p));
 	if (err)

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "netif/ether.h"
 #include "netif/gate.h"
 #include "netif/link.h"
 #include "netif/monitor.h"
@@ -25,6 +26,7 @@ struct glue_nif {
 	const char *nic;
 	struct netif_vip *vip;
 	struct mediasock *media;
+	struct beat_path beat; /* fd -1 = none */
 	bool carrier;
 	bool verified; /* the last read-back agreed */
 	char verdict[256];
@@ -122,6 +124,26 @@ static int gate_make(struct netglue *g)
 	return err;
 }
 
+/* The peer is heard on the service networks too. */
+static int beats_open(struct netglue *g)
+{
+	uint8_t group[NETIF_MAC_LEN];
+	int err = netif_gate_exempt(g->gate, NETIF_GATE_EXEMPT_BEAT, true);
+
+	netif_ether_group(g->conf->cluster.id, group);
+	for (size_t i = 0; i < g->nifs_len && !err; i++) {
+		struct beat_path *p = &g->nifs[i].beat;
+
+		p->fd = netif_ether_open(g->nifs[i].nic, NETIF_GATE_EXEMPT_BEAT,
+					 group, &p->to, &p->to_len);
+		err = p->fd < 0 ? p->fd : 0;
+	}
+	if (err)
+		log_err("event=service-beats-unusable error=\"%s\"",
+			strerror(-err));
+	return err;
+}
+
 int netglue_create(struct netglue **out, const struct config *c,
 		   const struct config_node *n)
 {
@@ -138,6 +160,7 @@ int netglue_create(struct netglue **out, const struct config *c,
 	for (size_t i = 0; i < c->nifs_len; i++) {
 		g->nifs[i].conf = &c->nifs[i];
 		g->nifs[i].nic = config_node_nic(n, &c->nifs[i]);
+		g->nifs[i].beat.fd = -1;
 		strcpy(g->nifs[i].verdict, "unread");
 	}
 	/* The gate first: while leftovers go nothing may leave. */
@@ -149,6 +172,8 @@ int netglue_create(struct netglue **out, const struct config *c,
 		log_warn("event=leftovers-released count=%zd", left);
 	for (size_t i = 0; i < g->nifs_len && !err; i++)
 		err = vip_open(g, &g->nifs[i], i);
+	if (!err)
+		err = beats_open(g);
 	if (!err)
 		err = hasock_open(&g->ha, c, n);
 	if (err)
@@ -173,6 +198,8 @@ void netglue_destroy(struct netglue *g)
 	netif_monitor_destroy(g->monitor);
 	for (size_t i = 0; i < g->nifs_len; i++) {
 		mediasock_close(g->nifs[i].media);
+		if (g->nifs[i].beat.fd >= 0)
+			close(g->nifs[i].beat.fd);
 		if (g->nifs[i].vip)
 			netif_vip_unprepare(g->nifs[i].vip);
 		netif_vip_destroy(g->nifs[i].vip);
@@ -307,13 +334,35 @@ int netglue_prepare(struct netglue *g, struct loop *loop)
 	return 0;
 }
 
-size_t netglue_beat_fds(const struct netglue *g, int *fds, size_t max)
+size_t netglue_ha_fds(const struct netglue *g, int *fds, size_t max)
 {
 	size_t n = 0;
 
 	for (; n < g->ha.len && n < max; n++)
 		fds[n] = g->ha.beat[n];
 	return n;
+}
+
+size_t netglue_beat_paths(const struct netglue *g, struct beat_path *paths,
+			  size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->ha.len && n < max; i++)
+		paths[n++] = (struct beat_path){.fd = g->ha.beat[i]};
+	for (size_t i = 0; i < g->nifs_len && n < max; i++)
+		paths[n++] = g->nifs[i].beat;
+	return n;
+}
+
+const char *netglue_path_name(const struct netglue *g, size_t path)
+{
+	static const char *const links[CONFIG_HA_LINKS_MAX] = {"ha1", "ha2"};
+
+	if (path < g->ha.len)
+		return links[path];
+	path -= g->ha.len;
+	return path < g->nifs_len ? g->nifs[path].conf->name : NULL;
 }
 
 int netglue_media_fds(struct netglue *g, const char *forward_key_hex,

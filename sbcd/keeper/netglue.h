@@ -1,7 +1,8 @@
 /*
  * netglue - the configuration's network-interfaces as netif objects: virtual
  * MAC and addresses, one egress gate over all service NICs, media sockets,
- * and the UDP sockets on the HA links for beats and forwarding.
+ * the UDP sockets on the HA links for beats and forwarding, and the sockets
+ * for beats on the service networks.
  *
  * Media sockets are opened once and held by the keeper, so that they outlive
  * a media worker; workers get duplicates.
@@ -17,6 +18,7 @@
 #include <stdint.h>
 #include "sbcd/base/loop.h"
 #include "sbcd/config/config.h"
+#include "sbcd/keeper/beat.h"
 
 struct netglue;
 
@@ -35,7 +37,13 @@ void netglue_destroy(struct netglue *g);
 int netglue_prepare(struct netglue *g, struct loop *loop)
 	__attribute__((warn_unused_result));
 
-size_t netglue_beat_fds(const struct netglue *g, int *fds, size_t max);
+/* Ways to the peer: the HA links, then the service networks. */
+size_t netglue_beat_paths(const struct netglue *g, struct beat_path *paths,
+			  size_t max);
+/* "ha1", "ha2", or the network-interface; NULL past the last one. */
+const char *netglue_path_name(const struct netglue *g, size_t path);
+/* Connected UDP sockets of the HA links only. */
+size_t netglue_ha_fds(const struct netglue *g, int *fds, size_t max);
 
 /*
  * What the media worker needs, message by message: JSON and descriptors as

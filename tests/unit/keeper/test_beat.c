@@ -1,4 +1,6 @@
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,10 +15,15 @@
 #include "sbcd/keeper/beat.h"
 #include "sbcd/keeper/guard.h"
 
-/* The peer's end of the only path is in the test's hand. */
+/*
+ * The peer's ends of the paths are in the test's hand: the first one is
+ * connected, on the second one datagrams are addressed.
+ */
 struct fixture {
 	struct beat *beat;
 	int peer;
+	int side_peer, side;
+	struct sockaddr_in side_addr; /* of `side` */
 	uint8_t key[HA_BEAT_KEY_SIZE];
 	_Atomic int renewals;
 	_Atomic int renew_error;
@@ -40,6 +47,19 @@ static void nap(long ms)
 
 static struct fixture fixture;
 
+static int udp(struct sockaddr_in *bound)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	socklen_t len = sizeof(*bound);
+
+	any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)bound, &len), 0);
+	return fd;
+}
+
 static int setup(void **state)
 {
 	struct fixture *f = &fixture;
@@ -52,7 +72,7 @@ static int setup(void **state)
 		.lease_ms = 25,
 		.renew = renew,
 		.ctx = f,
-		.fds_len = 1,
+		.paths_len = 2,
 	};
 
 	memset(f, 0, sizeof(*f));
@@ -60,7 +80,11 @@ static int setup(void **state)
 	memcpy(f->key, p.key, sizeof(f->key));
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, f->fds), 0);
-	p.fds[0] = f->fds[0];
+	p.paths[0].fd = f->fds[0];
+	f->side = udp(&f->side_addr);
+	f->side_peer = udp((struct sockaddr_in *)&p.paths[1].to);
+	p.paths[1].to_len = sizeof(struct sockaddr_in);
+	p.paths[1].fd = f->side;
 	f->peer = f->fds[1];
 	assert_int_equal(beat_create(&f->beat, &p), 0);
 	*state = f;
@@ -74,6 +98,8 @@ static int teardown(void **state)
 	beat_destroy(f->beat);
 	close(f->fds[0]);
 	close(f->fds[1]);
+	close(f->side);
+	close(f->side_peer);
 	return 0;
 }
 
@@ -249,6 +275,86 @@ static void released_ends_a_boot(void **state)
 	assert_true(v.released_boot_id != v.peer_boot_id);
 }
 
+static void say_beside(struct fixture *f, const void *data, size_t size)
+{
+	assert_int_equal(sendto(f->side_peer, data, size, 0,
+				(struct sockaddr *)&f->side_addr,
+				sizeof(f->side_addr)),
+			 size);
+}
+
+/* Every look at what it waits for; a test that hangs is a red one. */
+static struct beat_view look(struct fixture *f)
+{
+	static int looks;
+
+	assert_true(looks++ < 4000);
+	return view_after(f, 5);
+}
+
+static void each_path_has_its_window_and_counters(void **state)
+{
+	struct fixture *f = *state;
+	struct ha_beat beat = {
+		.type = HA_BEAT_ALIVE,
+		.node = 2,
+		.boot_id = 5,
+		.sequence = 1,
+	};
+	uint8_t out[HA_BEAT_SIZE];
+	struct beat_view v;
+
+	assert_int_equal(ha_beat_encode(&beat, f->key, out), 0);
+	say(f, beat);
+	say_beside(f, out, sizeof(out));
+	do {
+		v = look(f);
+	} while (v.received < 2);
+	assert_int_equal(v.path_received[0], 1);
+	assert_int_equal(v.path_received[1], 1);
+	assert_true(v.last_heard_ms[0] && v.last_heard_ms[1]);
+	/* Recorded there, played here. */
+	say_beside(f, out, sizeof(out));
+	do {
+		v = look(f);
+	} while (!v.refused);
+	assert_int_equal(v.path_refused[0], 0);
+	assert_int_equal(v.path_refused[1], 1);
+	assert_int_equal(v.path_received[1], 1);
+}
+
+/* What is hostile costs a bounded time a beat, and only its own path. */
+static void a_flood_waits_for_the_beat(void **state)
+{
+	enum { FLOOD = 6 * BEAT_PATH_BUDGET };
+	struct fixture *f = *state;
+	struct ha_beat beat = {.type = HA_BEAT_ALIVE, .node = 2, .boot_id = 5};
+	uint8_t in[256];
+	struct beat_view v;
+	int beats = 0;
+
+	nap(20);
+	while (recv(f->side_peer, in, sizeof(in), 0) > 0)
+		continue;
+	for (int i = 0; i < FLOOD; i++)
+		say_beside(f, "garbage", 7);
+	do {
+		beat_tick(f->beat);
+		beat.sequence++;
+		say(f, beat);
+		v = look(f);
+		while (recv(f->side_peer, in, sizeof(in), 0) > 0)
+			beats++;
+		while (recv(f->peer, in, sizeof(in), 0) > 0)
+			continue;
+	} while (v.path_refused[1] < FLOOD);
+	assert_true(beats >= FLOOD / BEAT_PATH_BUDGET - 1);
+	do {
+		v = look(f);
+	} while (v.path_received[0] < beat.sequence);
+	assert_int_equal(v.path_refused[0], 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -259,6 +365,8 @@ int main(void)
 		T(a_lapsed_lease_is_reported_once),
 		T(hears_the_peer_once),
 		T(released_ends_a_boot),
+		T(each_path_has_its_window_and_counters),
+		T(a_flood_waits_for_the_beat),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

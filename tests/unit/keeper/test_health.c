@@ -15,6 +15,7 @@ static struct health_facts well(void)
 		.ha_paths = 2,
 		.ha_paths_alive = 2,
 		.interfaces = 2,
+		.service_paths_alive = 2,
 		.sip_up = true,
 		.media_up = true,
 		.beat_realtime = true,
@@ -35,8 +36,8 @@ static void a_well_node_has_all_points(void **state)
 /* Each fact alone costs something under a name of its own. */
 static void every_fact_counts(void **state)
 {
-	struct health_facts bad[16];
-	const char *names[16];
+	struct health_facts bad[24];
+	const char *names[24];
 	size_t n = 0;
 	struct health h;
 
@@ -50,6 +51,7 @@ static void every_fact_counts(void **state)
 	BAD(peer_present, false, "peer");
 	BAD(peer_in_sync, false, "sync");
 	BAD(ha_paths_alive, 1, "ha-path");
+	BAD(service_paths_alive, 1, "service-path");
 	BAD(carriers_lost, 1, "link");
 	BAD(unverified, 1, "interface");
 	BAD(sip_up, false, "sip-worker");
