@@ -11,8 +11,14 @@
 
 enum {
 	GATE_NICS_MAX = 32,
-	/* Skeleton of the table and the chain of one NIC. */
-	RULESET_BYTES = 1024 + GATE_NICS_MAX * 640,
+	GATE_GATEWAYS_MAX = 8,
+	/* Skeleton of the table, the chain of a NIC, a question. */
+	NIC_BYTES = 640,
+	GATEWAY_BYTES = 192,
+	RULESET_BYTES =
+		1536 +
+		GATE_NICS_MAX * (NIC_BYTES + GATE_GATEWAYS_MAX * GATEWAY_BYTES),
+	WATCH_BYTES = (GATE_NICS_MAX + NETIF_GATE_LINKS_MAX) * 160,
 	COMMAND_BYTES = 256 + GATE_NICS_MAX * 2 * 64,
 };
 
@@ -25,6 +31,7 @@ struct netif_gate {
 	pthread_mutex_t lock;
 	size_t nics_len;
 	char nics[GATE_NICS_MAX][IF_NAMESIZE];
+	uint16_t udp_port, token_at; /* of netif_gate_watch() */
 };
 
 /* Text that does not fit is a bug: sizes follow from GATE_NICS_MAX. */
@@ -92,6 +99,26 @@ static int gate_run(struct netif_gate *g, const char *command)
 	return err;
 }
 
+/* A question from nobody to this gateway, and nothing else. */
+static void add_question(struct text *t, const struct netif_ip *gw)
+{
+	char ip[NETIF_IP_STRLEN];
+
+	if (gw->family == AF_INET) {
+		text_add(t,
+			 "arp operation request arp saddr ip 0.0.0.0"
+			 " arp daddr ip %s accept\n",
+			 netif_ip_format_host(gw, ip, sizeof(ip)));
+		return;
+	}
+	/* The target address, 64 bits into the message. */
+	text_add(t, "ip6 saddr :: icmpv6 type nd-neighbor-solicit @th,64,128 "
+		    "0x");
+	for (int i = 0; i < 16; i++)
+		text_add(t, "%02x", gw->bytes[i]);
+	text_add(t, " accept\n");
+}
+
 static void add_nic_chain(struct text *t, const struct netif_gate_nic *nic,
 			  size_t i)
 {
@@ -102,24 +129,25 @@ static void add_nic_chain(struct text *t, const struct netif_gate_nic *nic,
 		 "chain out%zu {\n"
 		 "type filter hook egress device \"%s\" priority -300;"
 		 " policy drop;\n"
-		 "oifname @lease jump unreachable\n"
-		 "oifname @lease jump quiet\n"
-		 "oifname @lease counter name passed accept\n",
+		 "meta oiftype != @fenced oifname @lease goto open\n",
 		 i, nic->nic);
 	if (memcmp(nic->vmac, none, sizeof(none)) != 0)
 		text_add(t, "ether saddr %s counter name dropped drop\n",
 			 netif_mac_format(nic->vmac, mac, sizeof(mac)));
-	text_add(t, "ether type @exempt accept\n"
-		    "jump probe\n"
-		    "counter name dropped drop\n"
+	text_add(t, "ether type @exempt accept\n");
+	for (size_t k = 0; k < nic->gateways_len; k++)
+		add_question(t, &nic->gateways[k]);
+	text_add(t, "counter name dropped drop\n"
 		    "}\n");
 }
 
 static int gate_install(struct netif_gate *g, const struct netif_gate_nic *nics)
 {
-	char ruleset[RULESET_BYTES];
-	struct text t = {.buf = ruleset, .size = sizeof(ruleset)};
+	struct text t = {.buf = malloc(RULESET_BYTES), .size = RULESET_BYTES};
+	int err;
 
+	if (!t.buf)
+		return -ENOMEM;
 	/* One transaction: an older table goes, there is no open moment. */
 	text_add(&t, "add table netdev " NETIF_GATE_TABLE "\n"
 		     "delete table netdev " NETIF_GATE_TABLE "\n"
@@ -127,20 +155,28 @@ static int gate_install(struct netif_gate *g, const struct netif_gate_nic *nics)
 		     "counter passed { }\n"
 		     "counter dropped { }\n"
 		     "counter quieted { }\n"
+		     "counter tokens { }\n"
 		     "set lease { type ifname; flags timeout; }\n"
 		     "set exempt { type ether_type; }\n"
-		     "chain unreachable {\n"
+		     /* One element, when fenced. It needs a key that is the
+			same on all NICs, at ingress and at egress. */
+		     "set fenced { type iface_type; flags dynamic; size 4; }\n"
+		     "chain quiet { }\n"
+		     "chain fence { }\n"
+		     "chain open {\n"
 		     "icmp type destination-unreachable"
 		     " counter name quieted drop\n"
 		     "icmpv6 type destination-unreachable"
 		     " counter name quieted drop\n"
-		     "}\n"
-		     "chain quiet { }\n"
-		     "chain probe { }\n");
+		     "jump quiet\n"
+		     "counter name passed accept\n"
+		     "}\n");
 	for (size_t i = 0; i < g->nics_len; i++)
 		add_nic_chain(&t, &nics[i], i);
 	text_add(&t, "}\n");
-	return nft_run(g->nft, ruleset);
+	err = nft_run(g->nft, t.buf);
+	free(t.buf);
+	return err;
 }
 
 static bool nic_name_is_plain(const char *name)
@@ -156,7 +192,8 @@ static int gate_copy_nics(struct netif_gate *g,
 	if (!nics_len || nics_len > GATE_NICS_MAX)
 		return -EINVAL;
 	for (size_t i = 0; i < nics_len; i++) {
-		if (!nic_name_is_plain(nics[i].nic))
+		if (!nic_name_is_plain(nics[i].nic) ||
+		    nics[i].gateways_len > GATE_GATEWAYS_MAX)
 			return -EINVAL;
 		if (!if_nametoindex(nics[i].nic))
 			return -ENODEV;
@@ -315,6 +352,87 @@ int netif_gate_is_open(struct netif_gate *g)
 	err = gate_run(g, command);
 	if (err == -ENOENT)
 		return 0;
+	if (err)
+		return err;
+	err = netif_gate_is_fenced(g);
+	return err < 0 ? err : !err;
+}
+
+/* ---- fence --------------------------------------------------------------- */
+static void add_ingress_chain(struct text *t, const char *nic, size_t i)
+{
+	text_add(t,
+		 "chain in%zu {\n"
+		 "type filter hook ingress device \"%s\" priority -300;"
+		 " policy accept;\n"
+		 "jump fence\n"
+		 "}\n",
+		 i, nic);
+}
+
+int netif_gate_watch(struct netif_gate *g, const struct netif_gate_watch *w)
+{
+	char command[WATCH_BYTES];
+	struct text t = {.buf = command, .size = sizeof(command)};
+
+	if (w->links_len > NETIF_GATE_LINKS_MAX)
+		return -EINVAL;
+	text_add(&t, "table netdev " NETIF_GATE_TABLE " {\n");
+	for (size_t i = 0; i < g->nics_len; i++)
+		add_ingress_chain(&t, g->nics[i], i);
+	for (size_t i = 0; i < w->links_len; i++) {
+		if (!nic_name_is_plain(w->links[i]))
+			return -EINVAL;
+		if (!if_nametoindex(w->links[i]))
+			return -ENODEV;
+		add_ingress_chain(&t, w->links[i], g->nics_len + i);
+	}
+	text_add(&t, "}\n");
+	g->udp_port = w->udp_port;
+	g->token_at = w->token_at;
+	return gate_run(g, command);
+}
+
+static void add_token_rule(struct text *t, const char *what, unsigned bits,
+			   const uint8_t token[NETIF_GATE_TOKEN_LEN])
+{
+	text_add(t, "add rule netdev " NETIF_GATE_TABLE " fence %s,%u,128 0x",
+		 what, bits);
+	for (int i = 0; i < NETIF_GATE_TOKEN_LEN; i++)
+		text_add(t, "%02x", token[i]);
+	text_add(t, " add @fenced { meta iiftype } counter name tokens\n");
+}
+
+int netif_gate_arm(struct netif_gate *g,
+		   const uint8_t token[NETIF_GATE_TOKEN_LEN])
+{
+	static const uint8_t none[NETIF_GATE_TOKEN_LEN];
+	char command[768], what[64];
+	struct text t = {.buf = command, .size = sizeof(command)};
+	int err;
+
+	/* Beats without a token have zeros there. */
+	if (!g->token_at || !memcmp(token, none, sizeof(none)))
+		return -EINVAL;
+	text_add(&t, "flush chain netdev " NETIF_GATE_TABLE " fence\n"
+		     "flush set netdev " NETIF_GATE_TABLE " fenced\n");
+	snprintf(what, sizeof(what), "ether type 0x%04x @ll",
+		 (unsigned)NETIF_GATE_EXEMPT_BEAT);
+	add_token_rule(&t, what, (14u + g->token_at) * 8, token);
+	snprintf(what, sizeof(what), "udp dport %u @th", g->udp_port);
+	add_token_rule(&t, what, (8u + g->token_at) * 8, token);
+	err = gate_run(g, command);
+	explicit_bzero(command, sizeof(command));
+	return err;
+}
+
+int netif_gate_is_fenced(struct netif_gate *g)
+{
+	int err = gate_run(g, "get element netdev " NETIF_GATE_TABLE
+			      " fenced { ether }");
+
+	if (err == -ENOENT)
+		return 0;
 	return err ? err : 1;
 }
 
@@ -330,28 +448,12 @@ int netif_gate_quiet(struct netif_gate *g, bool on)
 	return gate_run(g, "flush chain netdev " NETIF_GATE_TABLE " quiet");
 }
 
-static int exempt_gateway_probe(struct netif_gate *g, bool on)
-{
-#define RULE "add rule netdev " NETIF_GATE_TABLE " probe "
-	static const char rules[] =
-		"flush chain netdev " NETIF_GATE_TABLE " probe\n" RULE
-		"arp operation request arp saddr ip 0.0.0.0 accept\n" RULE
-		"ip6 saddr :: icmpv6 type nd-neighbor-solicit accept\n";
-#undef RULE
-
-	if (on)
-		return gate_run(g, rules);
-	return gate_run(g, "flush chain netdev " NETIF_GATE_TABLE " probe");
-}
-
 int netif_gate_exempt(struct netif_gate *g, enum netif_gate_exemption what,
 		      bool on)
 {
 	char command[256];
 	struct text t = {.buf = command, .size = sizeof(command)};
 
-	if (what == NETIF_GATE_EXEMPT_GATEWAY_PROBE)
-		return exempt_gateway_probe(g, on);
 	if (what != NETIF_GATE_EXEMPT_PREFLIGHT &&
 	    what != NETIF_GATE_EXEMPT_BEAT)
 		return -EINVAL;
@@ -405,6 +507,8 @@ int netif_gate_stats_get(struct netif_gate *g, struct netif_gate_stats *out)
 	if (!err)
 		err = counter_parse(text, "quieted", &s.quieted_packets,
 				    &unused);
+	if (!err)
+		err = counter_parse(text, "tokens", &s.tokens, &unused);
 	pthread_mutex_unlock(&g->lock);
 	if (!err)
 		*out = s;

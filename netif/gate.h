@@ -15,6 +15,11 @@
  *   closed, renew fails with -ENOENT and the gate stays closed until open();
  *   so a renewing thread can not undo another thread's close.
  *
+ * - A fence token that arrives shuts it in the kernel, before any process
+ *   runs, and it stays shut, whoever opens or renews, until arm(): the host
+ *   may have been stopped together with its clocks, and what it missed waits
+ *   in the NIC's queue.
+ *
  * Layer: netif (library). Process: keeper; guard for the shutter.
  * Thread: netif_gate_renew() may run in a thread of its own, concurrently
  * with everything else but destroy; all other functions in one thread.
@@ -40,20 +45,25 @@ struct netif_gate_nic {
 	 * All zero: no such check.
 	 */
 	uint8_t vmac[NETIF_MAC_LEN];
+	/*
+	 * Questions to these may leave a closed gate, when they come from
+	 * nobody: ARP from 0.0.0.0, solicitations from :: (netif/probe.h).
+	 */
+	const struct netif_ip *gateways;
+	size_t gateways_len; /* at most 8 */
 };
 
 /* What may leave while the gate is closed; nothing by default. */
 enum netif_gate_exemption {
 	NETIF_GATE_EXEMPT_PREFLIGHT = 0x88b5, /* ethertype of probe frames */
 	NETIF_GATE_EXEMPT_BEAT = 0x88b6, /* ethertype of heartbeats */
-	/* ARP requests from 0.0.0.0 and neighbour solicitations from :: */
-	NETIF_GATE_EXEMPT_GATEWAY_PROBE = 1,
 };
 
 struct netif_gate_stats {
 	uint64_t passed_packets, passed_bytes; /* while open */
 	uint64_t dropped_packets, dropped_bytes;
 	uint64_t quieted_packets; /* RST/unreachable kept in by quiet */
+	uint64_t tokens; /* frames with our fence token */
 };
 
 /*
@@ -79,7 +89,8 @@ void netif_gate_destroy(struct netif_gate *g);
 /* Frees the handle and leaves the table as it is. NULL is legal. */
 void netif_gate_detach(struct netif_gate *g);
 
-/* Opens all NICs for lease_ms; 0 = without end. Also restarts the lease. */
+/* Opens all NICs for lease_ms; 0 = without end. Also restarts the lease. A
+ * fenced gate stays shut. */
 int netif_gate_open(struct netif_gate *g, unsigned lease_ms)
 	__attribute__((warn_unused_result));
 
@@ -90,7 +101,7 @@ int netif_gate_renew(struct netif_gate *g, unsigned lease_ms)
 /* Closes now. Idempotent. */
 int netif_gate_close(struct netif_gate *g) __attribute__((warn_unused_result));
 
-/* 1 open, 0 closed (all NICs alike), -errno unread. */
+/* 1 open, 0 closed or fenced (all NICs alike), -errno unread. */
 int netif_gate_is_open(struct netif_gate *g);
 
 /*
@@ -105,6 +116,37 @@ int netif_gate_quiet(struct netif_gate *g, bool on)
 /* Lets a kind of frame out while the gate is closed, or no longer. */
 int netif_gate_exempt(struct netif_gate *g, enum netif_gate_exemption what,
 		      bool on) __attribute__((warn_unused_result));
+
+/* ---- fence --------------------------------------------------------------- */
+enum { NETIF_GATE_TOKEN_LEN = 16, NETIF_GATE_LINKS_MAX = 4 };
+
+/* Where tokens come from, besides beats on the NICs of the gate. */
+struct netif_gate_watch {
+	const char *links[NETIF_GATE_LINKS_MAX]; /* NICs of the HA links */
+	size_t links_len;
+	uint16_t udp_port; /* of beats there */
+	uint16_t token_at; /* offset in a beat */
+};
+
+/*
+ * From now on every frame that comes in on these NICs and on those of the
+ * gate is looked at in the kernel (ingress chains of the same table). Once,
+ * before the first arm(). -ENODEV when a link is missing.
+ */
+int netif_gate_watch(struct netif_gate *g, const struct netif_gate_watch *w)
+	__attribute__((warn_unused_result));
+
+/*
+ * The token that shuts this gate from now on, instead of the one before; not
+ * all zero. Ends the effect of an earlier one: only for a node that starts
+ * its role afresh.
+ */
+int netif_gate_arm(struct netif_gate *g,
+		   const uint8_t token[NETIF_GATE_TOKEN_LEN])
+	__attribute__((warn_unused_result));
+
+/* 1 a token shut it, 0 not, -errno unread. */
+int netif_gate_is_fenced(struct netif_gate *g);
 
 /* Sums over all NICs since create. */
 int netif_gate_stats_get(struct netif_gate *g, struct netif_gate_stats *out)

@@ -20,6 +20,7 @@ struct health_facts {
 	unsigned ha_paths, ha_paths_alive;
 	unsigned service_paths_alive; /* of `interfaces` */
 	unsigned interfaces, carriers_lost, unverified;
+	unsigned gateways, gateways_lost;
 	bool sip_up, media_up; /* running and replayed */
 	bool sip_storm, media_storm;
 	uint64_t disk_stalled_ms;

@@ -361,6 +361,8 @@ static void on_tick(void *ctx)
 	struct keeper *k = ctx;
 
 	beat_tick(k->beat);
+	netglue_probe_gateways(k->net, clock_mono_ms(),
+			       k->roles.ev.last_beat_ms);
 	role_evaluate(k);
 	loop_timer_arm(k->tick, TICK_MS);
 }

@@ -12,13 +12,17 @@
 #include "netif/link.h"
 #include "netif/monitor.h"
 #include "netif/vip.h"
+#include "sbcd/base/clock.h"
 #include "sbcd/base/log.h"
+#include "sbcd/keeper/gwprobe.h"
 #include "sbcd/keeper/hasock.h"
 #include "sbcd/keeper/mediasock.h"
 
 enum {
 	TABLE_BASE = 1000, /* routing tables 1000, 1001, ... */
 	MONITOR_BUDGET = 64,
+	SILENT_BEATS = 3,
+	URGENT_FOR_MS = 3000,
 };
 
 struct glue_nif {
@@ -27,6 +31,7 @@ struct glue_nif {
 	struct netif_vip *vip;
 	struct mediasock *media;
 	struct beat_path beat; /* fd -1 = none */
+	struct gwprobe *probe; /* NULL: no gateway */
 	bool carrier;
 	bool verified; /* the last read-back agreed */
 	char verdict[256];
@@ -105,20 +110,26 @@ static int vip_open(struct netglue *g, struct glue_nif *nif, size_t index)
 
 static int gate_make(struct netglue *g)
 {
+	struct netif_ip gws[CONFIG_NIFS_MAX][CONFIG_ADDRS_MAX];
 	struct netif_gate_nic nics[CONFIG_NIFS_MAX];
-	int err;
+	int err = 0;
 
 	memset(nics, 0, sizeof(nics));
-	for (size_t i = 0; i < g->nifs_len; i++) {
+	for (size_t i = 0; i < g->nifs_len && !err; i++) {
 		const struct config_nif *c = g->nifs[i].conf;
 
+		for (size_t k = 0; k < c->gateways_len && !err; k++)
+			err = ip_of(&gws[i][k], &c->gateways[k], 0);
+		nics[i].gateways = gws[i];
+		nics[i].gateways_len = c->gateways_len;
 		nics[i].nic = g->nifs[i].nic;
 		/* With addresses only there is no MAC to keep in. */
 		if (mode_of(c) != NETIF_VMAC_IP_ONLY)
 			memcpy(nics[i].vmac, c->virtual_mac,
 			       sizeof(nics[i].vmac));
 	}
-	err = netif_gate_create(&g->gate, nics, g->nifs_len);
+	if (!err)
+		err = netif_gate_create(&g->gate, nics, g->nifs_len);
 	if (err)
 		log_err("event=gate-unusable error=\"%s\"", strerror(-err));
 	return err;
@@ -198,6 +209,7 @@ void netglue_destroy(struct netglue *g)
 	netif_monitor_destroy(g->monitor);
 	for (size_t i = 0; i < g->nifs_len; i++) {
 		mediasock_close(g->nifs[i].media);
+		gwprobe_destroy(g->nifs[i].probe);
 		if (g->nifs[i].beat.fd >= 0)
 			close(g->nifs[i].beat.fd);
 		if (g->nifs[i].vip)
@@ -312,6 +324,9 @@ int netglue_prepare(struct netglue *g, struct loop *loop)
 		if (!err)
 			err = mediasock_open(&nif->media, g->conf, nif->conf,
 					     nif->nic);
+		if (!err)
+			err = gwprobe_create(&nif->probe, loop, nif->conf,
+					     nif->nic);
 		if (err) {
 			log_err("network-interface=%s nic=%s "
 				"event=prepare-failed error=\"%s\"",
@@ -380,6 +395,68 @@ int netglue_media_fds(struct netglue *g, const char *forward_key_hex,
 			return err;
 	}
 	return hasock_forward_fds(&g->ha, forward_key_hex, fn, ctx);
+}
+
+/* ---- gateways ----------------------------------------------------------- */
+/* Long enough that it is no lost beat, and short of a decision. */
+static bool peer_silent(const struct netglue *g, uint64_t now_ms,
+			uint64_t peer_ms)
+{
+	return peer_ms && now_ms > peer_ms + (uint64_t)SILENT_BEATS *
+						     g->conf->cluster.beat_ms;
+}
+
+void netglue_probe_gateways(struct netglue *g, uint64_t now_ms,
+			    uint64_t peer_ms)
+{
+	bool urgent = peer_silent(g, now_ms, peer_ms) &&
+		      now_ms - peer_ms < URGENT_FOR_MS;
+
+	for (size_t i = 0; i < g->nifs_len; i++) {
+		struct glue_nif *nif = &g->nifs[i];
+
+		gwprobe_turn(nif->probe, now_ms, urgent,
+			     g->owned ? netif_vip_taken_mac(nif->vip)
+				      : netif_vip_original_mac(nif->vip),
+			     g->owned);
+	}
+}
+
+bool netglue_gateway_reachable(const struct netglue *g, uint64_t now_ms,
+			       uint64_t peer_ms)
+{
+	uint64_t since_ms =
+		now_ms > GWPROBE_LOST_MS ? now_ms - GWPROBE_LOST_MS : 0;
+	size_t answered = 0;
+
+	/* What answered before the peer fell silent proves nothing: both may
+	 * have been behind the switch that failed. */
+	if (peer_silent(g, now_ms, peer_ms) && peer_ms > since_ms)
+		since_ms = peer_ms;
+	for (size_t i = 0; i < g->nifs_len; i++)
+		answered += gwprobe_answered(g->nifs[i].probe, since_ms);
+	return answered > 0;
+}
+
+unsigned netglue_gateways(const struct netglue *g)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->nifs_len; i++)
+		n += gwprobe_len(g->nifs[i].probe);
+	return (unsigned)n;
+}
+
+unsigned netglue_gateways_lost(const struct netglue *g, uint64_t now_ms)
+{
+	size_t n = 0;
+
+	/* A NIC without carrier counts as such already. */
+	for (size_t i = 0; i < g->nifs_len; i++) {
+		if (g->nifs[i].carrier)
+			n += gwprobe_lost(g->nifs[i].probe, now_ms);
+	}
+	return (unsigned)n;
 }
 
 /* ---- taking and releasing ----------------------------------------------- */
@@ -527,6 +604,7 @@ static json_t *addresses(const struct config_nif *c)
 json_t *netglue_to_json(struct netglue *g)
 {
 	json_t *list = json_array();
+	uint64_t now_ms = clock_mono_ms();
 	int open = netif_gate_is_open(g->gate);
 
 	for (size_t i = 0; i < g->nifs_len; i++) {
@@ -537,8 +615,9 @@ json_t *netglue_to_json(struct netglue *g)
 		json_array_append_new(
 			list,
 			json_pack(
-				"{s:s,s:s,s:s,s:s,s:b,s:s,s:b,s:o,s:s}", "name",
-				nif->conf->name, "nic", nif->nic, "mode",
+				"{s:s,s:s,s:s,s:s,s:b,s:s,s:b,s:o,s:o,s:s}",
+				"name", nif->conf->name, "nic", nif->nic,
+				"mode",
 				netif_vmac_mode_name(netif_vip_mode(nif->vip)),
 				"virtual-mac",
 				netif_mac_format(netif_vip_taken_mac(nif->vip),
@@ -546,6 +625,7 @@ json_t *netglue_to_json(struct netglue *g)
 				"owned", g->owned, "gate",
 				open > 0 ? "open" : "closed", "carrier",
 				nif->carrier, "addresses", addresses(nif->conf),
+				"gateways", gwprobe_to_json(nif->probe, now_ms),
 				"verify", nif->verdict));
 	}
 	return list;

@@ -55,6 +55,21 @@ int netglue_media_fds(struct netglue *g, const char *forward_key_hex,
 		      netglue_fds_fn *fn, void *ctx)
 	__attribute__((warn_unused_result));
 
+/* ---- gateways ----------------------------------------------------------- */
+/*
+ * Asks the gateways when it is due: every tick. peer_ms is when the peer was
+ * heard last on any path (0 = never); while it is silent they are asked more
+ * often.
+ */
+void netglue_probe_gateways(struct netglue *g, uint64_t now_ms,
+			    uint64_t peer_ms);
+/* One at least answers; while the peer is silent: has answered since. */
+bool netglue_gateway_reachable(const struct netglue *g, uint64_t now_ms,
+			       uint64_t peer_ms);
+unsigned netglue_gateways(const struct netglue *g);
+/* How many do not answer any more, on NICs with carrier. */
+unsigned netglue_gateways_lost(const struct netglue *g, uint64_t now_ms);
+
 /* ---- taking and releasing ----------------------------------------------- */
 /* MAC, addresses, announcement; the gate must be open. On an error what
  * could be done is done: release undoes it. */

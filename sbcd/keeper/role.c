@@ -278,6 +278,8 @@ static void gather(struct keeper *k)
 		if (view.last_heard_ms[i] > ev->last_beat_ms)
 			ev->last_beat_ms = view.last_heard_ms[i];
 	}
+	ev->gateway_reachable =
+		netglue_gateway_reachable(k->net, ev->now_ms, ev->last_beat_ms);
 	ev->peer_released = view.released_boot_id &&
 			    view.released_boot_id == view.peer_boot_id;
 	if (!view.peer_heard || ev->peer_left == HA_LEFT_NOT)

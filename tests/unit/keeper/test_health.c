@@ -51,6 +51,7 @@ static void every_fact_counts(void **state)
 	BAD(peer_present, false, "peer");
 	BAD(peer_in_sync, false, "sync");
 	BAD(ha_paths_alive, 1, "ha-path");
+	BAD(gateways_lost, 1, "gateway");
 	BAD(service_paths_alive, 1, "service-path");
 	BAD(carriers_lost, 1, "link");
 	BAD(unverified, 1, "interface");

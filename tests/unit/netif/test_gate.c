@@ -409,30 +409,8 @@ static bool type_passes(int tx, int cap, const uint8_t *src, uint16_t type)
 	return false;
 }
 
-/* ARP request with this sender address. */
-static bool probe_passes(int cap, const uint8_t sender[4])
-{
-	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_halen = 6};
-	uint8_t f[60] = {255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0,
-			 7,   8,   6,	0,   1,	  8,   0, 6, 4, 0, 1};
-	int fd = packet_open(false);
-	const uint16_t arp = ETH_P_ARP;
-	uint8_t buf[2048];
-	bool seen = false;
-	size_t n;
-
-	memcpy(f + 28, sender, 4);
-	ll.sll_ifindex = (int)if_nametoindex("svc");
-	(void)!sendto(fd, f, sizeof(f), 0, (struct sockaddr *)&ll, sizeof(ll));
-	while (!seen && (n = capture_next(cap, buf, sizeof(buf), 20)))
-		seen = is_ethertype(buf, n, &arp);
-	close(fd);
-	return seen;
-}
-
 static void exemptions(void **state)
 {
-	static const uint8_t zero[4], vip[4] = {10, 10, 0, 10};
 	struct netif_gate *g = gate_new();
 	int cap = capture_open("peer"), tx = packet_open(false);
 
@@ -455,15 +433,6 @@ static void exemptions(void **state)
 	assert_false(type_passes(tx, cap, NULL, 0x88b5));
 	assert_true(type_passes(tx, cap, NULL, 0x88b6));
 
-	assert_false(probe_passes(cap, zero));
-	assert_int_equal(
-		netif_gate_exempt(g, NETIF_GATE_EXEMPT_GATEWAY_PROBE, true), 0);
-	assert_true(probe_passes(cap, zero));
-	assert_false(probe_passes(cap, vip));
-	assert_int_equal(
-		netif_gate_exempt(g, NETIF_GATE_EXEMPT_GATEWAY_PROBE, false),
-		0);
-	assert_false(probe_passes(cap, zero));
 	assert_int_equal(netif_gate_exempt(g, 0x0800, true), -EINVAL);
 	netif_gate_destroy(g);
 	close(tx);
