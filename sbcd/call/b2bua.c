@@ -141,6 +141,8 @@ static bool txn_timer(struct txn *t, uint64_t now)
 			call_settle(c);
 			return true;
 		}
+		/* Whoever demands PRACK and sends none may ring on. */
+		reliable_over(t);
 		t->until_ms = 0;
 	}
 	if (t->next_ms && t->next_ms <= now) {

@@ -49,6 +49,7 @@ struct call_message {
 	const void *sdp;
 	size_t sdp_size;
 	bool has_rseq;
+	bool wants_prack; /* INVITE: provisional responses must be reliable */
 	uint32_t rack_rseq; /* PRACK */
 	const void *source_msg; /* sip/'s; handed back for what passes */
 };
@@ -65,6 +66,7 @@ struct call_send {
 	const void *source_msg; /* headers pass from it; may be NULL */
 	const char *why; /* Reason header of a BYE or CANCEL; may be NULL */
 	uint32_t rack_rseq, rack_cseq;
+	uint32_t rseq; /* makes a provisional response reliable; 0 = not */
 	uint32_t retry_after_s;
 	unsigned warning; /* 488 */
 	const char *warning_text;
@@ -82,13 +84,14 @@ struct call_ops {
 	 * is committed. 0 or -errno, then nothing was sent. */
 	int (*request)(void *ctx, struct txn *t, const struct rec_dialog *d,
 		       const struct call_send *s, uint64_t token);
-	/* A 2xx to an INVITE is copied to t->response. b2bua_sent() follows
-	 * when it has left. */
+	/* A 2xx to an INVITE, or what has an rseq, is copied to t->response.
+	 * b2bua_sent() follows when it has left. */
 	int (*response)(void *ctx, struct txn *t, const struct rec_dialog *d,
 			const struct call_send *s, uint64_t token);
 	/* The ACK of a 2xx: stateless, in order, never held by itself. */
 	void (*ack)(void *ctx, struct call *c, const struct rec_dialog *d,
 		    const struct call_send *s, uint64_t token);
+	/* b2bua_cancelled() follows. */
 	void (*cancel)(void *ctx, struct txn *t, const char *why,
 		       uint64_t token);
 	void (*retransmit)(void *ctx, struct txn *t);
@@ -157,6 +160,8 @@ void b2bua_cancel(struct b2bua *b, struct txn *t);
 /* m->status, also those the stack makes up (408, 503: source_msg NULL). */
 void b2bua_response(struct b2bua *b, struct txn *t,
 		    const struct call_message *m);
+/* The final answer to the CANCEL of `t`. */
+void b2bua_cancelled(struct b2bua *b, struct txn *t, uint16_t status);
 /* A 2xx to an INVITE that has no transaction (any more). */
 void b2bua_stray_2xx(struct b2bua *b, struct leg *l,
 		     const struct call_message *m);

@@ -82,6 +82,19 @@ void txn_reject(struct txn *t, uint16_t status, const char *reason,
 		uint64_t token);
 void relay_response(struct txn *t, const struct call_message *m);
 
+/* ---- reliable.c ----------------------------------------------------------
+ */
+/* Numbers a provisional response that its receiver wants to acknowledge.
+ * False: it must not be sent. */
+bool reliable_number(struct txn *server, const struct call_message *m,
+		     struct call_send *s);
+/* It has left: it is repeated from now on. */
+void reliable_sent(struct txn *server);
+/* It is not repeated any more. */
+void reliable_over(struct txn *server);
+/* The status to answer a PRACK with; 0 = it is for the other side. */
+uint16_t reliable_prack(struct leg *l, const struct call_message *m);
+
 /* ---- setup.c -------------------------------------------------------------
  */
 /* The call an INVITE with these identifiers made. */

@@ -74,6 +74,7 @@ struct txn {
 	struct leg *leg;
 	struct txn *pair; /* forwarded as/from; NULL = our own */
 	void *handle; /* the stack's transaction, of sip/ */
+	void *cancel; /* and the one of its CANCEL */
 	uint16_t sub;
 	uint16_t pair_sub; /* of a restored one, until pairs are joined */
 	bool pair_valid;
@@ -88,9 +89,12 @@ struct txn {
 	bool cancelled; /* client: a CANCEL went or waits for a 1xx */
 	bool waiting; /* client: nothing heard yet */
 	bool done; /* final response on its way out; free when sent */
+	bool wants_prack; /* server INVITE: the caller requires 100rel */
+	bool unpracked; /* `response` is a 1xx of ours without its PRACK */
 	uint16_t last_status;
 	uint32_t cseq;
-	uint32_t retransmit_ms; /* interval, of a 2xx to INVITE */
+	uint32_t rseq; /* of the last 1xx we numbered, 0 = none */
+	uint32_t retransmit_ms; /* interval, of a 2xx to INVITE or a 1xx */
 	uint64_t next_ms, until_ms; /* 0 = no timer */
 	char branch[REC_TOKEN_SIZE];
 	struct addr peer;

@@ -348,6 +348,7 @@ void b2bua_stray_2xx(struct b2bua *b, struct leg *l,
 {
 	struct call *c = l->call;
 	struct rec_dialog d;
+	struct txn *t;
 
 	if (leg_load(l, &d) || m->cseq != d.invite_cseq)
 		return;
@@ -356,6 +357,9 @@ void b2bua_stray_2xx(struct b2bua *b, struct leg *l,
 		 * up: take the dialog to be able to end it. */
 		if (c->state != CALL_ENDING)
 			return;
+		t = txn_find(l, TXN_CLIENT, METHOD_INVITE);
+		if (t)
+			txn_free(t);
 		dialog_learn(&d, m, true);
 		d.state = DIALOG_CONFIRMED;
 		if (!leg_store(l, &d))
@@ -367,7 +371,7 @@ void b2bua_stray_2xx(struct b2bua *b, struct leg *l,
 		return;
 	}
 	/* Not before the other side's ACK: it may carry the answer. */
-	for (struct txn *t = c->txns; t; t = t->next)
+	for (t = c->txns; t; t = t->next)
 		if (t->side == TXN_SERVER && t->leg != l &&
 		    t->method == METHOD_INVITE && t->state == TXN_ANSWERED)
 			return;

@@ -41,6 +41,8 @@ void txn_answer(struct txn *t, const struct rec_dialog *d,
 	bool ok2xx = s->status >= 200 && s->status < 300;
 
 	t->last_status = s->status;
+	if (s->status >= 200)
+		reliable_over(t);
 	if (ok2xx && t->method == METHOD_INVITE) {
 		t->state = TXN_ANSWERED;
 		t->until_ms = b2bua_now(b) + B2BUA_T1X64_MS;
@@ -82,6 +84,10 @@ void b2bua_sent(struct b2bua *b, struct txn *t, uint16_t status)
 		t->next_ms = b2bua_now(b) + B2BUA_T1_MS;
 		timers_rearm(c);
 		return;
+	}
+	if (t->unpracked && status < 200) {
+		reliable_sent(t);
+		timers_rearm(c);
 	}
 	if (!t->done || status < 200)
 		return;
@@ -280,6 +286,12 @@ int b2bua_request(struct b2bua *b, struct leg *l, const struct call_message *m,
 		end_request(l, m, handle);
 		return 0;
 	}
+	if (m->method == METHOD_PRACK) {
+		uint16_t status = reliable_prack(l, m);
+
+		if (status)
+			return status;
+	}
 	return relay_request(b, l, m, handle, answer);
 }
 
@@ -446,6 +458,8 @@ void b2bua_response(struct b2bua *b, struct txn *t,
 	if (t->side != TXN_CLIENT)
 		return;
 	txn_heard(t);
+	if (m->status < 200)
+		t->last_status = m->status;
 	if (t->method == METHOD_BYE) {
 		end_response(t, m);
 		return;

@@ -228,10 +228,44 @@ static bool txn_decode(struct call *c, struct txn *t)
 	t->pair_valid = r->pair_valid;
 	t->cancelled = r->state == TXN_CANCELLED;
 	t->delayed = r->delayed_offer;
+	t->wants_prack = r->wants_prack;
+	t->rseq = r->rseq;
+	t->unpracked = r->unpracked && t->side == TXN_SERVER &&
+		       t->state == TXN_PROCEEDING;
+	t->provisional = t->side == TXN_CLIENT && r->last_status;
 	t->until_ms = r->retransmit_until_ms;
 	memcpy(t->branch, r->branch, sizeof(t->branch));
 	blob_clear(&t->value);
 	return true;
+}
+
+static int resume(struct txn *t, const struct rec_dialog *d)
+{
+	struct b2bua *b = t->call->owner;
+
+	if (!t->cancelled || !t->provisional)
+		return b->ops->restore(b->ctx, t, d);
+	/* It may have ended over there, and the INVITE would ring anew: first
+	 * see whether it is still known. */
+	b->ops->cancel(b->ctx, t, NULL, 0);
+	return 0;
+}
+
+void b2bua_cancelled(struct b2bua *b, struct txn *t, uint16_t status)
+{
+	struct rec_dialog d;
+
+	/* Of an INVITE that is gone there may still come a 2xx. */
+	if (t->handle || status < 200 || status >= 300)
+		return;
+	t->provisional = false;
+	/* To the callee it is a retransmission: it repeats its answer. */
+	if (leg_load(t->leg, &d) || b->ops->restore(b->ctx, t, &d)) {
+		struct call *c = t->call;
+
+		txn_free(t);
+		call_settle(c);
+	}
 }
 
 /* What cannot be gone on with is given up; the peer sends it again. */
@@ -242,7 +276,7 @@ static void txn_resume(struct txn *t)
 	uint64_t now = b2bua_now(b);
 	struct rec_dialog d;
 
-	if (leg_load(t->leg, &d) || b->ops->restore(b->ctx, t, &d)) {
+	if (leg_load(t->leg, &d) || resume(t, &d)) {
 		log_rated(
 			LOG_WARNING,
 			"event=txn-restore call=%016llx method=%s result=failed",
@@ -255,6 +289,10 @@ static void txn_resume(struct txn *t)
 		txn_wait(t);
 	if (t->cancelled)
 		t->until_ms = now + B2BUA_T1X64_MS;
+	if (t->unpracked) {
+		reliable_sent(t);
+		b->ops->retransmit(b->ctx, t);
+	}
 	if (t->side == TXN_SERVER && t->state == TXN_ANSWERED) {
 		if (!t->until_ms)
 			t->until_ms = now + B2BUA_T1X64_MS;
@@ -275,18 +313,34 @@ static void resume_side(struct call *c, uint8_t side)
 	}
 }
 
-/* A server transaction that lost its other half would wait for ever. */
+static uint16_t end_status(const struct call *c)
+{
+	struct rec_call r;
+
+	if (call_load(c, &r) || r.end_cause < 300 || r.end_cause > 699)
+		return 487;
+	return r.end_cause;
+}
+
+/* A server transaction that lost its other half would wait for ever, and so
+ * would one whose answer was on its way when the call ended. */
 static void check_halves(struct call *c)
 {
 	struct txn *next;
 	bool lost = false;
 
 	for (struct txn *t = c->txns; t; t = next) {
+		bool ending = c->state == CALL_ENDING;
+
 		next = t->next;
 		if (t->side != TXN_SERVER || t->state == TXN_ANSWERED ||
-		    t->pair || t->done)
+		    (t->pair && !ending) || t->done)
 			continue;
-		if (t->method == METHOD_INVITE && c->state < CALL_ANSWERED)
+		if (t->method != METHOD_INVITE)
+			txn_reject(t, 500, NULL, 0);
+		else if (ending)
+			txn_reject(t, end_status(c), NULL, 0);
+		else if (c->state < CALL_ANSWERED)
 			lost = true;
 		else
 			txn_reject(t, 500, NULL, 0);

@@ -221,6 +221,7 @@ static int send_invite(struct setup *s, void *handle)
 	server->cseq = s->m->cseq;
 	server->transport = s->m->transport;
 	server->peer = s->m->source;
+	server->wants_prack = s->m->wants_prack;
 	client->cseq = send.cseq;
 	client->transport = s->to->transport;
 	client->peer = s->to->address;
@@ -387,7 +388,8 @@ static void provisional(struct txn *t, const struct call_message *m)
 	store_both(&x);
 	store_progress(c, step.next);
 	token = store_token(b);
-	txn_answer(t->pair, &x.ad, &send, token);
+	if (reliable_number(t->pair, m, &send))
+		txn_answer(t->pair, &x.ad, &send, token);
 	store_commit(c, token);
 }
 

@@ -165,6 +165,9 @@ static int txn_encode(struct txn *t)
 	r->last_status = t->last_status;
 	r->retransmit_until_ms = t->state == TXN_ANSWERED ? t->until_ms : 0;
 	r->delayed_offer = t->delayed;
+	r->wants_prack = t->wants_prack;
+	r->rseq = t->rseq;
+	r->unpracked = t->unpracked;
 	copy_raw(&r->request, &t->request);
 	copy_raw(&r->response, &t->response);
 	buf_reset(&b->encode);

@@ -94,6 +94,9 @@ static const struct record_field txn_fields[] = {
 	FIELD(14, RT_BYTES, rec_txn, request),
 	FIELD(15, RT_BYTES, rec_txn, response),
 	FIELD(16, RT_BOOL, rec_txn, delayed_offer),
+	FIELD(17, RT_BOOL, rec_txn, wants_prack),
+	FIELD(18, RT_U32, rec_txn, rseq),
+	FIELD(19, RT_BOOL, rec_txn, unpracked),
 	END,
 };
 

@@ -149,8 +149,11 @@ struct rec_txn {
 	uint16_t last_status; /* last response sent or received */
 	uint64_t retransmit_until_ms; /* of a stored 2xx, 0 = none */
 	struct rec_bytes_raw request; /* as sent, or as received */
-	struct rec_bytes_raw response; /* a 2xx awaiting its ACK, ours */
+	struct rec_bytes_raw response; /* ours, awaiting ACK or PRACK */
 	bool delayed_offer; /* an INVITE that came without an offer */
+	bool wants_prack; /* the caller requires 100rel */
+	uint32_t rseq; /* of the last 1xx we made reliable, 0 = none */
+	bool unpracked; /* `response` is that 1xx, without its PRACK */
 };
 
 enum rec_flow_direction {

@@ -107,6 +107,8 @@ static void read_extras(struct facts *f, const sip_t *sip)
 		m->sdp = sip->sip_payload->pl_data;
 		m->sdp_size = sip->sip_payload->pl_len;
 	}
+	m->wants_prack = sip->sip_request && sip->sip_require &&
+			 lists(sip->sip_require->k_items, "100rel");
 	m->has_rseq = sip->sip_rseq && sip->sip_require &&
 		      lists(sip->sip_require->k_items, "100rel");
 	if (sip->sip_rack)

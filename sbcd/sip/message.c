@@ -495,6 +495,17 @@ static const char *pass_phrase(su_home_t *home, const struct sip_agent *from,
 	return su_strdup(home, phrase);
 }
 
+static int add_rseq(msg_t *msg, sip_t *sip, uint32_t rseq)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", rseq);
+	if (sip_add_make(msg, sip, sip_require_class, "100rel") < 0 ||
+	    sip_add_make(msg, sip, sip_rseq_class, text) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
 msg_t *message_response(struct sip_agent *a, nta_incoming_t *irq,
 			const struct rec_dialog *d, const struct call_send *s,
 			struct sip_agent *from)
@@ -522,6 +533,8 @@ msg_t *message_response(struct sip_agent *a, nta_incoming_t *irq,
 		if (!s->sdp_size && !has_contact(s->method))
 			pass_body(from, msg, sip, source);
 	}
+	if (s->rseq && add_rseq(msg, sip, s->rseq))
+		goto err;
 	add_details(msg, sip, s);
 	if (add_sdp(msg, sip, s) ||
 	    nta_incoming_complete_response(irq, msg, s->status, phrase,

@@ -94,13 +94,14 @@ static void send_ack(struct held *h)
 
 static void send_cancel(struct held *h)
 {
-	nta_outgoing_t *cancel;
+	struct txn *t = h->t;
 
-	if (!h->t)
+	if (!t || t->cancel)
 		return;
 	/* Same branch as the INVITE, its own transaction. */
-	cancel = message_send(h->a, h->msg, &h->hop, NULL, NULL, h->t->branch);
-	if (cancel)
+	t->cancel = message_send(h->a, h->msg, &h->hop, txn_cancelled, t,
+				 t->branch);
+	if (t->cancel)
 		h->msg = NULL;
 }
 

@@ -170,6 +170,7 @@ void outbox_destroy(struct sip_worker *w);
  */
 extern const struct call_ops sip_call_ops;
 int txn_response(struct txn *t, nta_outgoing_t *orq, sip_t const *sip);
+int txn_cancelled(struct txn *t, nta_outgoing_t *orq, sip_t const *sip);
 int txn_ack_cancel(struct txn *t, nta_incoming_t *irq, sip_t const *sip);
 struct sip_worker *txn_worker(const struct txn *t);
 struct sip_agent *txn_agent(const struct txn *t);

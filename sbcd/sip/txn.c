@@ -99,7 +99,8 @@ static int op_response(void *ctx, struct txn *t, const struct rec_dialog *d,
 			       leg_agent(w, leg_peer(t->leg)));
 	if (!msg)
 		return -ENOMEM;
-	if (t->method == METHOD_INVITE && t->state == TXN_ANSWERED &&
+	if (((t->method == METHOD_INVITE && t->state == TXN_ANSWERED) ||
+	     s->rseq) &&
 	    message_to_blob(msg, &t->response)) {
 		msg_destroy(msg);
 		return -ENOMEM;
@@ -235,6 +236,9 @@ static int op_restore(void *ctx, struct txn *t, const struct rec_dialog *d)
 static void op_release(void *ctx, struct txn *t)
 {
 	outbox_forget(ctx, t);
+	if (t->cancel)
+		nta_outgoing_destroy(t->cancel);
+	t->cancel = NULL;
 	if (!t->handle)
 		return;
 	if (t->side == TXN_SERVER)
@@ -331,6 +335,18 @@ int txn_ack_cancel(struct txn *t, nta_incoming_t *irq, sip_t const *sip)
 	b = t->call->owner;
 	if (sip->sip_request->rq_method == sip_method_cancel)
 		b2bua_cancel(b, t);
+	return 0;
+}
+
+int txn_cancelled(struct txn *t, nta_outgoing_t *orq, sip_t const *sip)
+{
+	int status = nta_outgoing_status(orq);
+
+	if (!t || status < 200)
+		return 0;
+	nta_outgoing_destroy(orq);
+	t->cancel = NULL;
+	b2bua_cancelled(t->call->owner, t, (uint16_t)status);
 	return 0;
 }
 

@@ -282,7 +282,8 @@ static void bye_pending(void **state)
 	keeper_expect_records(0);
 }
 
-static void cancel_pending(void **state)
+/* The callee has been told to stop ringing, and nobody is there any more. */
+static char *cancelled(void)
 {
 	char *inv;
 
@@ -292,14 +293,187 @@ static void cancel_pending(void **state)
 	expect_status(&pbx, 180, "INVITE");
 	ua_send(&pbx, make_request(&a, "CANCEL", a.cseq, NULL, NULL));
 	expect_status(&pbx, 487, "INVITE");
+	request(&a, "ACK", NULL, NULL);
 	expect(&um, "CANCEL");
+	return inv;
+}
+
+static void expect_next(struct ua *u, const char *method)
+{
+	assert_true(ua_receive(u, WAIT_MS));
+	assert_true(is_request(u->msg, method));
+}
+
+/* The INVITE follows when the CANCEL has found it, not before: a callee that
+ * has forgotten it would ring. */
+static void cancel_pending(void **state)
+{
+	char *inv = cancelled();
+
+	take_over();
+	expect_next(&um, "CANCEL");
+	answer_to(&um, keep(um.msg), 200, "callee", NULL, NULL);
+	expect(&um, "INVITE");
+	assert_string_equal(header(um.msg, "Via"), header(inv, "Via"));
+	answer_to(&um, inv, 487, "callee", NULL, NULL);
+	expect(&um, "ACK");
+	keeper_expect_records(0);
+}
+
+static void cancel_forgotten(void **state)
+{
+	cancelled();
+	take_over();
+	expect_next(&um, "CANCEL");
+	answer_to(&um, keep(um.msg), 481, "callee", NULL, NULL);
+	expect_nothing(&um, "nothing rings anew");
+}
+
+/* It had been answered, so the CANCEL finds nothing. */
+static void cancel_too_late(void **state)
+{
+	char *inv = cancelled();
+
+	take_over();
+	expect_next(&um, "CANCEL");
+	answer_to(&um, keep(um.msg), 481, "callee", NULL, NULL);
+	answer_to(&um, inv, 200, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect(&um, "ACK");
+	expect(&um, "BYE");
+	answer_to(&um, keep(um.msg), 200, NULL, NULL, NULL);
+	keeper_expect_records(0);
+}
+
+/* No response had come yet: a CANCEL has to wait for one. */
+static void cancel_before_a_response(void **state)
+{
+	char *inv;
+
+	invite();
+	ua_send(&pbx, make_request(&a, "CANCEL", a.cseq, NULL, NULL));
+	expect_status(&pbx, 487, "INVITE");
+	request(&a, "ACK", NULL, NULL);
 	take_over();
 	expect(&um, "INVITE");
-	answer_to(&um, keep(um.msg), 180, "callee", NULL, NULL);
+	inv = keep(um.msg);
+	answer_to(&um, inv, 180, "callee", NULL, NULL);
 	expect(&um, "CANCEL");
 	answer_to(&um, keep(um.msg), 200, "callee", NULL, NULL);
 	answer_to(&um, inv, 487, "callee", NULL, NULL);
+	expect(&um, "ACK");
 	keeper_expect_records(0);
+}
+
+/* The end of the call is on record, its answer had not left. */
+static void cancel_unanswered(void **state)
+{
+	invite();
+	answer_to(&um, keep(um.msg), 180, "callee", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	keeper.hold = true;
+	ua_send(&pbx, make_request(&a, "CANCEL", a.cseq, NULL, NULL));
+	expect_status(&pbx, 200, "CANCEL");
+	run_ms(30);
+	keeper.hold = false;
+	take_over();
+	expect_status(&pbx, 487, "INVITE");
+	expect(&um, "CANCEL");
+}
+
+static void rejection_unanswered(void **state)
+{
+	invite();
+	keeper.hold = true;
+	answer_to(&um, keep(um.msg), 486, "callee", NULL, NULL);
+	expect(&um, "ACK");
+	run_ms(30);
+	keeper.hold = false;
+	take_over();
+	expect_status(&pbx, 486, "INVITE");
+	expect_nothing(&um, "it is not called again");
+}
+
+/* ---- a caller that demands reliable responses, a callee that sends none */
+
+static void prack(const char *rack)
+{
+	char extra[64];
+
+	snprintf(extra, sizeof(extra), "RAck: %s\r\n", rack);
+	request(&a, "PRACK", extra, NULL);
+}
+
+static char *invite_required(void)
+{
+	dlg_new(&a, &pbx, tcp_peers ? "7000" : "2000");
+	request(&a, "INVITE", "Require: 100rel\r\n",
+		sdp_text("10.10.0.50", 30000, ""));
+	expect(&um, "INVITE");
+	dlg_accept(&b, &um);
+	return keep(um.msg);
+}
+
+static void required_unpracked(void **state)
+{
+	char *inv = invite_required();
+
+	answer_to(&um, inv, 180, "callee", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	assert_string_equal(header(pbx.msg, "RSeq"), "1");
+	assert_string_equal(header(pbx.msg, "Require"), "100rel");
+	learn(&a);
+	/* It is repeated, here and there, as the very same. */
+	expect_status(&pbx, 180, "INVITE");
+	take_over();
+	expect_status(&pbx, 180, "INVITE");
+	assert_string_equal(header(pbx.msg, "RSeq"), "1");
+	expect(&um, "INVITE");
+	prack("1 11 INVITE");
+	expect_status(&pbx, 200, "PRACK");
+	answer_to(&um, inv, 180, "callee", NULL, NULL);
+	expect_nothing(&pbx, "the callee only repeats itself");
+	answer_to(&um, inv, 183, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect_status(&pbx, 183, "INVITE");
+	assert_string_equal(header(pbx.msg, "RSeq"), "2");
+	prack("2 11 INVITE");
+	expect_status(&pbx, 200, "PRACK");
+	answer_to(&um, inv, 200, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	/* The callee never hears of PRACK. */
+	expect_status(&pbx, 200, "INVITE");
+	a.cseq = 11;
+	ack(&a, NULL);
+	expect_next(&um, "ACK");
+	a.cseq = 20;
+	bye(&a, &um);
+}
+
+static void required_and_pracked(void **state)
+{
+	char *inv = invite_required();
+
+	answer_to(&um, inv, 180, "callee", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	learn(&a);
+	prack("1 11 INVITE");
+	expect_status(&pbx, 200, "PRACK");
+	take_over();
+	expect(&um, "INVITE");
+	answer_to(&um, inv, 180, "callee", NULL, NULL);
+	expect_nothing(&pbx, "it has been acknowledged");
+	answer_to(&um, inv, 183, "callee", NULL, NULL);
+	expect_status(&pbx, 183, "INVITE");
+	assert_string_equal(header(pbx.msg, "RSeq"), "2");
+	answer_to(&um, inv, 200, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect_status(&pbx, 200, "INVITE");
+	a.cseq = 11;
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	a.cseq = 20;
+	bye(&a, &um);
 }
 
 /* The same INVITE makes the same INVITE. */
@@ -351,7 +525,10 @@ static int run_all(const char *name)
 		CASE(ringing_without_an_offer), CASE(answer_unacked),
 		CASE(early_media_and_prack),	CASE(reinvite_pending),
 		CASE(update_pending),		CASE(bye_pending),
-		CASE(cancel_pending),
+		CASE(cancel_pending),		CASE(cancel_forgotten),
+		CASE(cancel_too_late),		CASE(cancel_before_a_response),
+		CASE(cancel_unanswered),	CASE(rejection_unanswered),
+		CASE(required_unpracked),	CASE(required_and_pracked),
 	};
 
 	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
