@@ -12,7 +12,7 @@ from sipmsg import (MIRROR, BadMessage, Msg, host_port, sdp_build, sdp_media,
 
 T1, T2, TIMEOUT = 0.5, 4.0, 32.0
 stream_ids = itertools.count(1)
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE"
 
 
 class CallFailed(Exception):
@@ -28,6 +28,7 @@ class CallFailed(Exception):
 class Answer:
     """What a user agent does with an INVITE."""
 
+    trying: bool = True          # 100
     ring: int = 180              # 0: no provisional answer but 100
     ring_sdp: bool = False       # early media
     ring_after: float = 0.0
@@ -83,6 +84,13 @@ class Call:
         self.reinvite_answer = 200
         self._pending_ack = self._reply = None
         self._last_ack = {}
+        # What is not done before release(): methods that are not answered
+        # ("ACK": not noticed), "2xx" that are not acknowledged, "18x" that
+        # get no PRACK.
+        self.hold = set()
+        self.held = []
+        self.rseq, self.pracks = None, []  # caller: seen, statuses
+        self._reliable = {}          # callee: RSeq -> event
 
     def __repr__(self):
         return f"<Call {self.ua.name} {self.user} {self.state}>"
@@ -139,6 +147,41 @@ class Call:
             return await self.ua._transact(msg, self._next_hop(), timeout,
                                            self.transport)
         return self._run(go(), timeout + 5)
+
+    def ring_reliably(self, rseq, code=180, sdp=False):
+        """A provisional response repeated until its PRACK."""
+        return self._run(self._ring_reliably(rseq, code, sdp))
+
+    def ring_as(self, tag, code=180):
+        """Another branch of a fork rings."""
+        return self._run(self._reply(self._in_response(code, tag)))
+
+    def accept_as(self, tag):
+        """Another branch of a fork answers, once."""
+        return self._run(self._reply(self._with_sdp(
+            self._in_response(200, tag))))
+
+    def wait_held(self, method, timeout=10):
+        """Block until such a message is held back."""
+        def find():
+            return [m for m, _ in self.held
+                    if m.method == method or m.cseq[1] == method]
+        return self._run(self.ua._wait(
+            find, timeout, f"{self!r} holds {method}"), timeout + 5)
+
+    def wait_for(self, find, what, timeout=10):
+        """Block until something about this call has become true."""
+        return self._run(self.ua._wait(find, timeout, f"{self!r} {what}"),
+                         timeout + 5)
+
+    def release(self):
+        """Do now what was held back, and hold nothing any more."""
+        return self._run(self._release())
+
+    async def _release(self):
+        self.hold, held, self.held = set(), self.held, []
+        for msg, how in held:
+            await how(msg)
 
     def close_media(self):
         """Forget the stream; returns its last report."""
@@ -224,6 +267,8 @@ class Call:
                 if resp.status >= 200:
                     return resp
                 proceeding, wait = True, T2
+                if resp.get("RSeq"):
+                    await self._take_reliable(resp)
                 if self.state == "calling" and resp.to_tag:
                     self._learn(resp)
                     if resp.body:
@@ -234,6 +279,34 @@ class Call:
             self.ua._client.pop(key, None)
             self.ua._spawn(self._late_failures(msg, key, queue))
 
+    async def _take_reliable(self, resp):
+        """RFC 3262 section 4: in order, each of them once."""
+        rseq = int(resp.get("RSeq"))
+        if self.rseq is not None and rseq != self.rseq + 1:
+            return
+        self.rseq = rseq
+        self._learn(resp)
+        await self._keep("18x", resp, self._prack)
+
+    async def _prack(self, resp):
+        msg = self._dialog_request("PRACK")
+        msg.add("RAck", f"{resp.get('RSeq')} {resp.get('CSeq')}")
+
+        async def go():
+            answer = await self.ua._transact(msg, self._next_hop(), 32,
+                                             self.transport)
+            self.pracks.append(answer.status)
+            await self.ua._notify()
+        self.ua._spawn(go())
+
+    async def _keep(self, what, msg, how):
+        """Do it, or keep it for release()."""
+        if what not in self.hold:
+            return await how(msg)
+        if all(str(m) != str(msg) for m, _ in self.held):
+            self.held.append((msg, how))
+        return await self.ua._notify()
+
     async def _late_failures(self, msg, key, queue):
         self.ua._client[key] = queue
         end = time.monotonic() + TIMEOUT
@@ -242,7 +315,7 @@ class Call:
                 resp = await asyncio.wait_for(queue.get(),
                                               end - time.monotonic())
                 if 200 <= resp.status < 300:
-                    await self._ack(resp)
+                    await self._keep("2xx", resp, self._ack)
                 elif resp.status >= 300:
                     await self._ack_failure(msg, resp)
         except asyncio.TimeoutError:
@@ -261,7 +334,7 @@ class Call:
             self._forget()
             return await self._set_state("failed")
         self._learn(resp)
-        await self._ack(resp)
+        await self._keep("2xx", resp, self._ack)
         if resp.body:
             self._remote_sdp(resp)
         if self.state != "ended":
@@ -329,7 +402,7 @@ class Call:
         self._stop_media()
         return resp
 
-    async def _reinvite(self, direction, timeout, sdp):
+    async def _reinvite(self, direction="sendrecv", timeout=30, sdp=None):
         msg = self._dialog_request("INVITE")
         msg.body = sdp or self._local_sdp(direction)
         msg.add("Content-Type", "application/sdp")
@@ -339,10 +412,20 @@ class Call:
         if resp.status < 300:
             if resp.get("Contact"):
                 self.remote_target = uri_of(resp.get("Contact"))
-            await self._ack(resp)
+            await self._keep("2xx", resp, self._ack)
             self._remote_sdp(resp)
         else:
             await self._ack_failure(msg, resp)
+        return resp
+
+    async def _update(self, direction="sendrecv", timeout=30):
+        msg = self._dialog_request("UPDATE")
+        msg.body = self._local_sdp(direction)
+        msg.add("Content-Type", "application/sdp")
+        resp = await self.ua._transact(msg, self._next_hop(), timeout,
+                                       self.transport)
+        if resp.status < 300:
+            self._remote_sdp(resp)
         return resp
 
     # ---- incoming --------------------------------------------------------
@@ -363,7 +446,8 @@ class Call:
         """Do what the user agent's Answer says."""
         how = self.ua.answer
         how = how(self) if callable(how) else how
-        await self._reply(response(self.invite, 100))
+        if how.trying:
+            await self._reply(response(self.invite, 100))
         try:
             if self.invite.body:
                 sdp_media(self.invite.sdp)
@@ -382,8 +466,8 @@ class Call:
             return await self._accept(how.sdp)
         return await self._reject(how.code, how.headers)
 
-    def _in_response(self, status):
-        resp = response(self.invite, status, self.local_tag)
+    def _in_response(self, status, tag=None):
+        resp = response(self.invite, status, tag or self.local_tag)
         return resp.add("Contact", self.ua.contact(self.transport))
 
     def _with_sdp(self, resp, sdp=None):
@@ -402,6 +486,41 @@ class Call:
             self._remote_sdp(self.invite)
         await self._reply(resp)
         await self._set_state("early")
+
+    async def _ring_reliably(self, rseq, code, sdp):
+        resp = self._in_response(code).add("Require", "100rel")
+        resp.add("RSeq", rseq)
+        if sdp:
+            self._with_sdp(resp)
+            self._remote_sdp(self.invite)
+        done = self._reliable[rseq] = asyncio.Event()
+
+        async def repeat():
+            wait, end = T1, time.monotonic() + TIMEOUT
+            while time.monotonic() < end:
+                try:
+                    await asyncio.wait_for(done.wait(), wait)
+                    return
+                except asyncio.TimeoutError:
+                    if self.state in ("failed", "ended"):
+                        return
+                    await self._reply(resp)
+                    wait *= 2
+            self.ua.errors.append(f"{self!r}: no PRACK for RSeq {rseq}")
+        await self._reply(resp)
+        self.ua._spawn(repeat())
+        await self._set_state("early")
+
+    async def _on_prack(self, msg, reply):
+        rseq, num, method = msg.get("RAck").split()
+        done = self._reliable.get(int(rseq))
+        right = (done and method == "INVITE" and
+                 int(num) == self.invite.cseq[0])
+        if not right:
+            self.ua.errors.append(f"{self!r}: PRACK for {msg.get('RAck')}")
+            return await reply(response(msg, 481))
+        done.set()
+        return await reply(response(msg, 200))
 
     async def _accept(self, sdp=None):
         resp = self._in_response(200).add("Allow", ALLOW)
@@ -431,11 +550,19 @@ class Call:
         self.ua._spawn(repeat())
 
     def _acked(self, msg):
+        if "ACK" in self.hold:
+            return
         self.acks += 1
         if self._pending_ack:
             self._pending_ack.set()
         if msg.body:
             self._remote_sdp(msg)
+
+    async def _cancelled(self, msg, reply):
+        await reply(response(msg, 200, to_tag=self.local_tag))
+        self.cancelled = True
+        if self.state in ("incoming", "early"):
+            await self._reject(487)
 
     async def _reject(self, code, headers=()):
         resp = self._in_response(code)
@@ -473,6 +600,12 @@ class Call:
                 f"{self!r}: CSeq {num} after {self.remote_cseq}")
             return await reply(response(msg, 500))
         self.remote_cseq = num
+
+        async def answer(msg):
+            await self._answer(msg, reply)
+        await self._keep(msg.method, msg, answer)
+
+    async def _answer(self, msg, reply):
         if msg.method == "BYE":
             await reply(response(msg, 200))
             self.end_reason = msg.get("Reason")
@@ -484,12 +617,20 @@ class Call:
             return await reply(response(msg, 481))
         if msg.method == "INVITE":
             return await self._on_reinvite(msg, reply)
+        if msg.method == "PRACK":
+            return await self._on_prack(msg, reply)
+        if msg.method == "UPDATE" and msg.body:
+            return await reply(self._in_session(msg))
         return await reply(response(msg, 200).add("Allow", ALLOW))
 
     async def _on_reinvite(self, msg, reply):
         if self.reinvite_answer >= 300:
             return await self._reliable_failure(
                 response(msg, self.reinvite_answer), reply, forget=False)
+        await self._reliable_2xx(self._in_session(msg), reply)
+
+    def _in_session(self, msg):
+        """200 to a re-INVITE or UPDATE, and what it changes."""
         resp = response(msg, 200).add(
             "Contact", self.ua.contact(self.transport))
         if msg.get("Contact"):
@@ -499,7 +640,7 @@ class Call:
         resp.body = self._local_sdp()
         resp.add("Content-Type", "application/sdp")
         self._remote_sdp(msg)
-        await self._reliable_2xx(resp, reply)
+        return resp
 
     def _stop_media(self):
         """Stop sending; the counters stay until close_media()."""

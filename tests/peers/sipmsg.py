@@ -48,6 +48,7 @@ class Msg:
         self.reason = reason or REASONS.get(status, "Unknown")
         self.headers = []
         self.body = b""
+        self.conn = None             # the stream it went out on
 
     @property
     def is_request(self):

@@ -109,6 +109,7 @@ class Logged:
 class _Tcp(asyncio.Protocol):
     def __init__(self, ua):
         self.ua, self.buf, self.peer = ua, bytearray(), None
+        self.lost = False
 
     def connection_made(self, transport):
         self.transport = transport
@@ -125,6 +126,7 @@ class _Tcp(asyncio.Protocol):
             self.transport.abort()
 
     def connection_lost(self, exc):
+        self.lost = True
         if self.ua._conns.get(self.peer) is self:
             del self.ua._conns[self.peer]
 
@@ -249,14 +251,15 @@ class Ua:
     async def _send_bytes(self, data, peer, transport):
         if transport == "udp":
             self._udp.sendto(data, peer)
-            return
+            return None
         conn = self._conns.get(peer) or await self._connect(peer)
         conn.transport.write(data)
+        return conn
 
     async def _send(self, msg, peer, transport):
         self.log.append(Logged(time.monotonic(), True, peer, msg))
         try:
-            await self._send_bytes(msg.encode(), peer, transport)
+            msg.conn = await self._send_bytes(msg.encode(), peer, transport)
             return True
         except (OSError, asyncio.TimeoutError) as err:
             self.errors.append(f"send to {peer}: {err}")
@@ -265,7 +268,7 @@ class Ua:
     async def _send_again(self, msg, peer, transport):
         """Retransmit; over TCP only when the connection has broken."""
         if transport == "udp" or (self.retry_tcp and
-                                  peer not in self._conns):
+                                  (not msg.conn or msg.conn.lost)):
             await self._send(msg, peer, transport)
 
     def _spawn(self, coro):
@@ -405,11 +408,8 @@ class Ua:
         for call in self.calls:
             if (call.invite.branch == msg.branch and
                     call.invite.call_id == msg.call_id):
-                await reply(response(msg, 200, to_tag=call.local_tag))
-                call.cancelled = True
-                if call.state in ("incoming", "early"):
-                    await call._reject(487)
-                return
+                return await call._keep(
+                    "CANCEL", msg, lambda m, c=call: c._cancelled(m, reply))
         await reply(response(msg, 481))
 
     # ---- calls -----------------------------------------------------------
