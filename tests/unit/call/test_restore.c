@@ -103,6 +103,20 @@ static void cancelled_goes_on(void **state)
 	respond(METHOD_INVITE, 'z', 180, NULL);
 	b2bua_cancel(fake.b, txn_find(leg_at('a'), TXN_SERVER, METHOD_INVITE));
 	fake_take_over();
+	/* The INVITE follows when it is known to be no news. */
+	expect_sent("CANCEL z");
+	b2bua_cancelled(fake.b,
+			txn_find(leg_at('z'), TXN_CLIENT, METHOD_INVITE), 200);
+	expect_sent("restore INVITE c z");
+	respond(METHOD_INVITE, 'z', 487, NULL);
+	expect_gone();
+}
+
+static void cancelled_before_a_response(void **state)
+{
+	assert_int_equal(place("offer"), 0);
+	b2bua_cancel(fake.b, txn_find(leg_at('a'), TXN_SERVER, METHOD_INVITE));
+	fake_take_over();
 	expect_sent("restore INVITE c z");
 	respond(METHOD_INVITE, 'z', 180, NULL);
 	expect_sent("CANCEL z");
@@ -339,6 +353,7 @@ int main(void)
 		CASE(acknowledged_untold),
 		CASE(ending_goes_on),
 		CASE(cancelled_goes_on),
+		CASE(cancelled_before_a_response),
 		CASE(reinvite_goes_on),
 		CASE(every_prefix),
 		CASE(broken_records),
