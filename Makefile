@@ -136,7 +136,7 @@ $(foreach t,$(TOOLS),$(eval $(call tool_rules,$(t))))
 
 # ---- crashes on demand: the product's objects and one more, for the lab -----
 HOOK_OBJS := $(call objs,$(wildcard tests/hooks/*.c))
-HOOK_LDFLAGS :=
+HOOK_LDFLAGS := -Wl,--wrap=b2bua_record
 $(B)/hooks/bin/sbcd: $(call objs,sbcd/main.c) $(HOOK_OBJS) $(foreach m,$(USES_keeper),$(call lib_of,$(m)))
 	@mkdir -p $(@D)
 	$(say) LD $@

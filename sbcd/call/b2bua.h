@@ -121,6 +121,9 @@ struct call_ops {
 	/* The token counts as committed (nothing was put). */
 	void (*committed)(void *ctx, uint64_t token);
 	uint64_t (*now_ms)(void *ctx); /* wall clock */
+	/* Building from records begins, or ends (NULL): should it crash, this
+	 * is the call it died of. */
+	void (*building)(void *ctx, const struct call *c);
 };
 
 struct b2bua_params {
@@ -180,6 +183,9 @@ void b2bua_activate(struct b2bua *b);
 void b2bua_restore_call(struct b2bua *b, struct call *c);
 /* The server INVITE a CANCEL without transaction belongs to, restored. */
 struct txn *b2bua_find_invite(struct b2bua *b, const struct call_message *m);
+/* A worker died of this call's records (0: of all calls'): it is ended as far
+ * as it can be built, at once or when this worker becomes active. */
+void b2bua_bury(struct b2bua *b, uint64_t id);
 bool b2bua_active(const struct b2bua *b);
 
 /* ---- time -------------------------------------------------------------------

@@ -119,6 +119,7 @@ struct call {
 	uint64_t deadline_ms;
 	uint64_t ring_deadline_ms, max_deadline_ms, end_deadline_ms;
 	uint16_t next_txn;
+	bool buried; /* to be ended: its records are not to be trusted */
 	bool restore_pending; /* transactions are still plain records */
 	struct call *restore_next;
 	bool settling;

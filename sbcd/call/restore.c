@@ -349,10 +349,55 @@ static void check_halves(struct call *c)
 		b2bua_end(c->owner, c, 500, "Lost in take-over");
 }
 
+/* Its own record may be the one that kills. */
+static int stand_in(struct call *c)
+{
+	struct rec_call r = {.state = CALL_ESTABLISHED,
+			     .created_ms = b2bua_now(c->owner),
+			     .next_txn = c->next_txn,
+			     .legs_len = c->legs_len};
+	struct rec_dialog d;
+
+	for (unsigned i = 0; i < c->legs_len; i++) {
+		r.legs[i].leg = c->legs[i]->sub;
+		r.legs[i].role = c->legs[i]->role;
+		if (leg_load(c->legs[i], &d))
+			continue;
+		memcpy(r.legs[i].sip_interface, d.sip_interface,
+		       sizeof(r.legs[i].sip_interface));
+		if (d.state < DIALOG_CONFIRMED)
+			r.state = CALL_RINGING;
+	}
+	return call_store(c, &r);
+}
+
+static void end_buried(struct call *c)
+{
+	if (!c->value.data && stand_in(c))
+		return;
+	log_warn("event=call-buried call=%016llx", (unsigned long long)c->id);
+	b2bua_end(c->owner, c, 500, "Call could not be restored");
+}
+
+void b2bua_bury(struct b2bua *b, uint64_t id)
+{
+	for (struct call *c = b->calls; c && !id; c = c->hh.next)
+		c->buried = true;
+	if (id) {
+		struct call *c = call_find(b, id);
+
+		if (c)
+			c->buried = true;
+		if (c && b->active && !c->restore_pending)
+			end_buried(c);
+	}
+}
+
 static void restore_call(struct call *c)
 {
 	struct txn *next;
 
+	c->owner->ops->building(c->owner->ctx, c);
 	c->restore_pending = false;
 	for (struct txn *t = c->txns; t; t = next) {
 		next = t->next;
@@ -381,9 +426,12 @@ static void restore_call(struct call *c)
 		if (!waiting)
 			call_event(c, CALL_EV_ACK, &(struct end_info){0});
 	}
-	if (c->state == CALL_ENDING)
+	if (c->buried)
+		end_buried(c);
+	else if (c->state == CALL_ENDING)
 		end_resume(c);
 	timers_rearm(c);
+	c->owner->ops->building(c->owner->ctx, NULL);
 }
 
 void restore_unqueue(struct call *c)
@@ -465,6 +513,10 @@ static void activate_call(struct call *c, size_t *dropped)
 	struct b2bua *b = c->owner;
 	struct rec_call r;
 
+	if (c->buried && c->legs_len) {
+		queue(c);
+		return;
+	}
 	if (!call_complete(c) || call_load(c, &r)) {
 		store_delete(c);
 		call_free(c);
@@ -493,8 +545,10 @@ void b2bua_activate(struct b2bua *b)
 	b->active = true;
 	for (c = b->calls; c; c = next) {
 		next = c->hh.next;
+		b->ops->building(b->ctx, c);
 		activate_call(c, &dropped);
 	}
+	b->ops->building(b->ctx, NULL);
 	log_notice("event=calls-activated calls=%zu incomplete=%zu",
 		   call_count(b), dropped);
 }

@@ -19,6 +19,9 @@ struct worker {
 	bool attached;
 	bool replaying;
 	bool replay_started;
+	enum hub_replay what;
+	size_t burials_sent; /* of this replay */
+	uint64_t replay_seq; /* its last record */
 	bool replay_turn; /* alternate between replay and changes */
 	bool blocked; /* the link took nothing more in this turn */
 	struct ha_key cursor;
@@ -55,8 +58,12 @@ struct hub {
 	uint64_t commit_unsent; /* first whose media_seq may be unknown */
 	/* Of the last media record the SIP worker wrote. */
 	uint64_t media_ticket, media_seq;
-	uint64_t buried[HUB_BURIED_MAX];
+	struct buried {
+		struct ha_key culprit; /* left out; kind 0: transactions */
+		bool twice; /* all of it is left out */
+	} buried[HUB_BURIED_MAX];
 	size_t buried_len;
+	bool farewells; /* workers did not get all records of a call */
 	struct hub_stats stats;
 };
 
@@ -315,13 +322,55 @@ static void commit_expire(struct hub *h, uint64_t now_ms)
 }
 
 /* ---- from a worker ------------------------------------------------------ */
-static bool is_buried(const struct hub *h, uint64_t id)
+static struct buried *find_buried(struct hub *h, uint64_t id)
 {
 	for (size_t i = 0; i < h->buried_len; i++) {
-		if (h->buried[i] == id)
-			return true;
+		if (h->buried[i].culprit.id == id)
+			return &h->buried[i];
 	}
-	return false;
+	return NULL;
+}
+
+static bool of_a_call(uint8_t kind)
+{
+	return kind >= REC_CALL && kind <= REC_MSTATE;
+}
+
+/* Is this record kept away from this worker? */
+static bool hidden(struct hub *h, enum hub_worker w, const struct ha_key *key)
+{
+	const struct buried *b =
+		of_a_call(key->kind) ? find_buried(h, key->id) : NULL;
+
+	if (!b)
+		return false;
+	if (w == HUB_MEDIA || b->twice)
+		return true;
+	if (!b->culprit.kind)
+		return key->kind == REC_TXN;
+	return key->kind == b->culprit.kind && key->sub == b->culprit.sub;
+}
+
+/* Deletes what is left of a call. Its account (CDR) is none of it. */
+static size_t sweep(struct hub *h, uint64_t id)
+{
+	struct ha_key after = {.id = id};
+	struct ha_item item;
+	size_t n = 0;
+	bool more = ha_store_next(h->store, id ? &after : NULL, &item);
+
+	/* {id, 0, 0} is no record of ours: kinds start at 1. */
+	while (more && item.key.id == id) {
+		struct ha_key key = item.key;
+
+		if (!item.deleted && of_a_call(key.kind) &&
+		    !h->ops->del(h->ctx, &key, 0, 0)) {
+			n++;
+			spread(h, -1, &key);
+		}
+		more = ha_store_next(h->store, &key, &item);
+	}
+	return n;
 }
 
 static void on_write(struct hub *h, enum hub_worker w,
@@ -359,6 +408,9 @@ static void on_write(struct hub *h, enum hub_worker w,
 	if (sync && !id)
 		commit_report(h, w, m->token, true);
 	spread(h, (int)w, &m->key);
+	/* It has never heard of the rest. */
+	if (h->farewells && m->type == LINK_DELETE && m->key.kind == REC_CALL)
+		sweep(h, m->key.id);
 	if (w == HUB_SIP && m->key.kind == REC_MEDIA)
 		h->media_ticket = media->tickets;
 }
@@ -389,16 +441,32 @@ void hub_from_worker(struct hub *h, enum hub_worker w,
 }
 
 /* ---- to a worker -------------------------------------------------------- */
-void hub_attach(struct hub *h, enum hub_worker w, bool with_records)
+void hub_attach(struct hub *h, enum hub_worker w, enum hub_replay what)
 {
 	struct worker *wk = &h->workers[w];
 
 	hub_detach(h, w);
 	wk->attached = true;
 	wk->replaying = true;
-	/* A walk that starts behind the last key ends at once. */
-	wk->replay_started = !with_records;
-	memset(&wk->cursor, 0xff, sizeof(wk->cursor));
+	wk->replay_started = false;
+	wk->what = what;
+	wk->burials_sent = 0;
+	h->farewells |= what == HUB_REPLAY_FAREWELL;
+}
+
+void hub_serve(struct hub *h)
+{
+	struct worker *sip = &h->workers[HUB_SIP];
+
+	for (size_t i = 0; i < h->buried_len; i++) {
+		if (h->buried[i].twice)
+			sweep(h, h->buried[i].culprit.id);
+	}
+	if (!sip->attached || sip->what != HUB_REPLAY_NONE)
+		return;
+	/* Walks again, and may delete this time. */
+	sip->replaying = true;
+	sip->replay_started = false;
 }
 
 void hub_detach(struct hub *h, enum hub_worker w)
@@ -434,6 +502,12 @@ bool hub_is_replayed(const struct hub *h, enum hub_worker w)
 	return h->workers[w].attached && !h->workers[w].replaying;
 }
 
+bool hub_has_applied(const struct hub *h, enum hub_worker w)
+{
+	return hub_is_replayed(h, w) &&
+	       h->workers[w].applied >= h->workers[w].replay_seq;
+}
+
 static int send_record(struct hub *h, enum hub_worker w,
 		       const struct ha_key *key)
 {
@@ -448,7 +522,7 @@ static int send_record(struct hub *h, enum hub_worker w,
 	m.key = *key;
 	/* A record whose tombstone is reaped already is deleted too. */
 	if (!ha_store_get(h->store, key, &item) || item.deleted ||
-	    is_buried(h, key->id)) {
+	    hidden(h, w, key)) {
 		m.flags = LINK_F_DELETED;
 	} else {
 		m.version = item.version;
@@ -486,6 +560,51 @@ static int send_change(struct hub *h, enum hub_worker w)
 	return 0;
 }
 
+static int replay_one(struct hub *h, enum hub_worker w,
+		      const struct ha_key *key)
+{
+	const struct worker *wk = &h->workers[w];
+
+	switch (wk->what) {
+	case HUB_REPLAY_NONE:
+		if (w == HUB_SIP && of_a_call(key->kind) &&
+		    !h->ops->del(h->ctx, key, 0, 0))
+			spread(h, HUB_SIP, key);
+		if (of_a_call(key->kind))
+			return 0;
+		break;
+	case HUB_REPLAY_FAREWELL:
+		if (of_a_call(key->kind) && key->kind > REC_DIALOG)
+			return 0;
+		break;
+	case HUB_REPLAY_ALL:
+		break;
+	}
+	return hidden(h, w, key) ? 0 : send_record(h, w, key);
+}
+
+static int send_bury(struct hub *h, uint64_t id)
+{
+	struct link_message m = {.type = LINK_BURY, .key = {.id = id}};
+
+	return h->ops->send(h->ctx, HUB_SIP, &m);
+}
+
+/* 0 = all of them. */
+static int send_burials(struct hub *h)
+{
+	struct worker *sip = &h->workers[HUB_SIP];
+	int err = 0;
+
+	if (sip->what == HUB_REPLAY_FAREWELL)
+		return send_bury(h, 0);
+	while (!err && sip->burials_sent < h->buried_len) {
+		err = send_bury(h, h->buried[sip->burials_sent].culprit.id);
+		sip->burials_sent += !err;
+	}
+	return err;
+}
+
 /* 1 sent or skipped, 0 the replay is over, <0 cannot send now. */
 static int send_replay(struct hub *h, enum hub_worker w)
 {
@@ -495,26 +614,28 @@ static int send_replay(struct hub *h, enum hub_worker w)
 		.token = wk->seq,
 	};
 	struct ha_item item;
-	int err;
+	int err = 0;
 
 	if (ha_store_next(h->store, wk->replay_started ? &wk->cursor : NULL,
 			  &item)) {
 		struct ha_key key = item.key;
 
-		if (!item.deleted && kind_in(subscribed[w], key.kind) &&
-		    !is_buried(h, key.id)) {
-			err = send_record(h, w, &key);
-			if (err)
-				return err;
-		}
+		if (!item.deleted && kind_in(subscribed[w], key.kind))
+			err = replay_one(h, w, &key);
+		if (err)
+			return err;
 		wk->replay_started = true;
 		wk->cursor = key;
 		return 1;
 	}
-	err = h->ops->send(h->ctx, w, &end);
+	if (w == HUB_SIP)
+		err = send_burials(h);
+	if (!err)
+		err = h->ops->send(h->ctx, w, &end);
 	if (err)
 		return err;
 	wk->replaying = false;
+	wk->replay_seq = wk->seq;
 	h->ops->replayed(h->ctx, w);
 	return 0;
 }
@@ -570,31 +691,38 @@ uint64_t hub_deadline_ms(const struct hub *h)
 }
 
 /* ---- the rest ----------------------------------------------------------- */
-size_t hub_bury(struct hub *h, uint64_t id)
+static struct buried *add_buried(struct hub *h, const struct ha_key *culprit)
 {
-	struct ha_key after = {.id = id};
-	struct ha_item item;
-	size_t n = 0;
-	bool more = ha_store_next(h->store, id ? &after : NULL, &item);
+	struct buried *b;
 
-	/* {id, 0, 0} is no record of ours: kinds start at 1. */
-	while (more && item.key.id == id) {
-		struct ha_key key = item.key;
+	/* A full list forgets the oldest. */
+	if (h->buried_len == HUB_BURIED_MAX)
+		memmove(h->buried, h->buried + 1,
+			--h->buried_len * sizeof(h->buried[0]));
+	b = &h->buried[h->buried_len++];
+	memset(b, 0, sizeof(*b));
+	b->culprit = *culprit;
+	return b;
+}
 
-		if (!item.deleted && !h->ops->del(h->ctx, &key, 0, 0)) {
-			n++;
-			spread(h, -1, &key);
-		}
-		more = ha_store_next(h->store, &key, &item);
+ssize_t hub_bury(struct hub *h, enum hub_worker w, const struct ha_key *culprit)
+{
+	struct worker *sip = &h->workers[HUB_SIP];
+	struct buried *b = find_buried(h, culprit->id);
+
+	if (!culprit->id || (culprit->kind && !of_a_call(culprit->kind)))
+		return -EINVAL;
+	h->farewells = true;
+	if (b) {
+		b->twice = true;
+		return (ssize_t)sweep(h, culprit->id);
 	}
-	if (!is_buried(h, id)) {
-		/* A full list forgets the oldest. */
-		if (h->buried_len == HUB_BURIED_MAX)
-			memmove(h->buried, h->buried + 1,
-				--h->buried_len * sizeof(h->buried[0]));
-		h->buried[h->buried_len++] = id;
-	}
-	return n;
+	add_buried(h, culprit);
+	/* Its SIP worker lives, knows the call, and can end it well. */
+	if (w == HUB_MEDIA && sip->attached && !sip->replaying &&
+	    send_bury(h, culprit->id))
+		h->stats.refused++;
+	return 0;
 }
 
 void hub_get_stats(const struct hub *h, struct hub_stats *out)

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "hasync/store.h"
 #include "sbcd/record/link.h"
 
@@ -54,12 +55,25 @@ int hub_create(struct hub **out, const struct ha_store *store,
 	__attribute__((warn_unused_result));
 void hub_destroy(struct hub *h);
 
-/* The worker has its configuration: replay, then live. with_records false:
- * no replay (its last ones crashed it), only what changes from now on. */
-void hub_attach(struct hub *h, enum hub_worker w, bool with_records);
+/* What a new worker is given of what there is. */
+enum hub_replay {
+	/* Its last ones died of it. Where this node may write, the calls of a
+	 * SIP worker are deleted: nobody knows them any more. */
+	HUB_REPLAY_NONE = 0,
+	HUB_REPLAY_ALL = 1,
+	/* Calls and dialogs only, buried all of them: to say BYE. */
+	HUB_REPLAY_FAREWELL = 2,
+};
+/* The worker has its configuration: replay, then live. */
+void hub_attach(struct hub *h, enum hub_worker w, enum hub_replay what);
+/* This node serves from now on: what could not be deleted before is now. */
+void hub_serve(struct hub *h);
 /* It died. Forgets what it had not acknowledged. */
 void hub_detach(struct hub *h, enum hub_worker w);
+/* All of its replay was sent. */
 bool hub_is_replayed(const struct hub *h, enum hub_worker w);
+/* And the worker has said that it took it. */
+bool hub_has_applied(const struct hub *h, enum hub_worker w);
 
 /* PUT, DELETE and APPLIED; other types are not for the hub. */
 void hub_from_worker(struct hub *h, enum hub_worker w,
@@ -75,11 +89,14 @@ void hub_pump(struct hub *h, uint64_t now_ms);
 uint64_t hub_deadline_ms(const struct hub *h);
 
 /*
- * Call `id` crashes the worker that builds it: it is left out of replays
- * from now on and, where this node may write, deleted everywhere. Returns the
- * number of records deleted.
+ * A worker died of this record (kind 0: of this call). From now on the media
+ * worker is not given the call, the SIP worker all of it but this record, and
+ * the word to end it. The second time nobody is given any of it and, where
+ * this node may write, it is deleted everywhere. Returns how many records
+ * were deleted, -EINVAL when it belongs to no call.
  */
-size_t hub_bury(struct hub *h, uint64_t id);
+ssize_t hub_bury(struct hub *h, enum hub_worker w,
+		 const struct ha_key *culprit);
 
 struct hub_stats {
 	uint64_t puts, deletes, refused, commits, commit_timeouts;

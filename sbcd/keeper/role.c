@@ -168,6 +168,7 @@ static bool run_action(struct keeper *k, uint32_t action)
 		}
 		return true;
 	case HA_ACT_ACTIVATE:
+		hub_serve(k->hub);
 		role_activate_worker(k, HUB_SIP);
 		role_activate_worker(k, HUB_MEDIA);
 		supervise_update_quiet(k);

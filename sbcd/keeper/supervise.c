@@ -81,23 +81,42 @@ static int send_fds(void *ctx, const char *json, const int *fds, size_t len)
 	return workers_send(k->workers, HUB_MEDIA, &m);
 }
 
+static const char *const replay_names[] = {
+	[HUB_REPLAY_NONE] = "none",
+	[HUB_REPLAY_ALL] = "all",
+	[HUB_REPLAY_FAREWELL] = "farewell",
+};
+
+/* The third death in a row costs the calls, but each side is told; the next
+ * one costs that, too. */
+static enum hub_replay replay_for(const struct keeper *k, enum hub_worker w)
+{
+	unsigned crashes = k->replay_crashes[w];
+
+	if (crashes < REPLAY_CRASHES_MAX)
+		return HUB_REPLAY_ALL;
+	return w == HUB_SIP && crashes == REPLAY_CRASHES_MAX
+		       ? HUB_REPLAY_FAREWELL
+		       : HUB_REPLAY_NONE;
+}
+
 static void on_started(void *ctx, enum hub_worker w)
 {
 	struct keeper *k = ctx;
-	bool records = k->replay_crashes[w] < REPLAY_CRASHES_MAX;
+	enum hub_replay what = replay_for(k, w);
 	int err = send_config(k, w);
 
 	if (!err && w == HUB_MEDIA)
 		err = netglue_media_fds(k->net, k->forward_key, send_fds, k);
 	log_info("worker=%s event=started pid=%d records=%s error=\"%s\"",
 		 workers_name(w), (int)workers_pid(k->workers, w),
-		 records ? "all" : "none", err ? strerror(-err) : "none");
+		 replay_names[what], err ? strerror(-err) : "none");
 	if (err) {
 		/* It dies, and the next one gets another chance. */
 		kill(workers_pid(k->workers, w), SIGKILL);
 		return;
 	}
-	hub_attach(k->hub, w, records);
+	hub_attach(k->hub, w, what);
 }
 
 /* ---- its words ---------------------------------------------------------- */
@@ -176,20 +195,34 @@ static void bury(struct keeper *k, const struct worker_death *d)
 {
 	struct ha_key key;
 	char text[64];
-	size_t n;
+	ssize_t n;
 
 	if (d->what_size != sizeof(key))
 		return;
 	memcpy(&key, d->what, sizeof(key));
-	n = hub_bury(k->hub, key.id);
-	log_err("worker=%s event=poisoned-by-record key=%s deleted=%zu",
+	n = hub_bury(k->hub, d->who, &key);
+	log_err("worker=%s event=poisoned-by-record key=%s deleted=%zd",
 		workers_name(d->who),
 		record_key_format(&key, text, sizeof(text)), n);
 }
 
+/* Sent is not taken: it has died of what it was just given, or of building
+ * calls from that when it became active (a key without a kind). */
+static bool died_replaying(const struct keeper *k, const struct worker_death *d)
+{
+	struct ha_key key;
+
+	if (!hub_has_applied(k->hub, d->who))
+		return true;
+	if (d->busy != BUSY_RECORD || d->what_size != sizeof(key))
+		return false;
+	memcpy(&key, d->what, sizeof(key));
+	return !key.kind;
+}
+
 static void judge_crash(struct keeper *k, const struct worker_death *d)
 {
-	bool in_replay = !hub_is_replayed(k->hub, d->who);
+	bool in_replay = died_replaying(k, d);
 	int sig = WIFSIGNALED(d->status) ? WTERMSIG(d->status) : 0;
 
 	k->replay_crashes[d->who] =

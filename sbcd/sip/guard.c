@@ -27,6 +27,7 @@ static struct {
 	struct counters *counters;
 	bool listening;
 	bool busy;
+	struct busy_input reading;
 	uint32_t cap_next;
 	uint32_t cap[FDS_MAX]; /* of a listener */
 	uint32_t conns[FDS_MAX]; /* of a listener */
@@ -58,6 +59,22 @@ void guard_quarantine(unsigned slot, const struct rec_quarantine *r)
 	if (r)
 		log_notice("event=sip-quarantine hash=%016llx bytes=%u",
 			   (unsigned long long)r->hash, r->size);
+}
+
+void guard_building(uint64_t id)
+{
+	struct ha_key key;
+
+	memset(&key, 0, sizeof(key));
+	key.id = id;
+	if (id)
+		counters_set_busy(guard.counters, BUSY_RECORD, &key,
+				  sizeof(key));
+	else if (guard.busy)
+		counters_set_busy(guard.counters, BUSY_INPUT, &guard.reading,
+				  sizeof(guard.reading));
+	else
+		counters_set_busy(guard.counters, BUSY_NOTHING, NULL, 0);
 }
 
 void guard_idle(void)
@@ -119,13 +136,13 @@ static bool examine(struct input *in, const struct iovec *iov, size_t len,
 static void note_input(const struct input *in, int fd,
 		       const struct sockaddr *sa)
 {
-	struct busy_input what;
+	struct busy_input *what = &guard.reading;
 
-	memset(&what, 0, sizeof(what));
-	what.hash = quarantine_hash(&guard.quarantine, in);
-	what.size = in->size;
-	source_of(fd, sa, &what.source);
-	counters_set_busy(guard.counters, BUSY_INPUT, &what, sizeof(what));
+	memset(what, 0, sizeof(*what));
+	what->hash = quarantine_hash(&guard.quarantine, in);
+	what->size = in->size;
+	source_of(fd, sa, &what->source);
+	counters_set_busy(guard.counters, BUSY_INPUT, what, sizeof(*what));
 	guard.busy = true;
 }
 

@@ -207,6 +207,8 @@ void guard_listen(bool on);
 void guard_init(struct counters *counters, const uint8_t key[16]);
 /* A record of an input that killed a worker; NULL: it is over. */
 void guard_quarantine(unsigned slot, const struct rec_quarantine *r);
+/* Says that this call is being built from its records; 0: done. */
+void guard_building(uint64_t id);
 /* The input is done with. */
 void guard_idle(void);
 /* Stream sockets made from now on accept at most `max` connections at a time

@@ -293,6 +293,11 @@ static uint64_t op_now_ms(void *ctx)
 	return clock_wall_ms();
 }
 
+static void op_building(void *ctx, const struct call *c)
+{
+	guard_building(c ? c->id : 0);
+}
+
 const struct call_ops sip_call_ops = {
 	.adopt = op_adopt,
 	.request = op_request,
@@ -310,6 +315,7 @@ const struct call_ops sip_call_ops = {
 	.del = op_del,
 	.committed = op_committed,
 	.now_ms = op_now_ms,
+	.building = op_building,
 };
 
 /* ---- back to call/

@@ -170,6 +170,14 @@ static void on_query(void *ctx, uint64_t token, const char *json)
 		stop(w, 1);
 }
 
+static void on_bury(void *ctx, uint64_t id)
+{
+	struct sip_worker *w = ctx;
+
+	if (w->b2bua)
+		b2bua_bury(w->b2bua, id);
+}
+
 static void on_gone(void *ctx)
 {
 	stop(ctx, 0);
@@ -182,6 +190,7 @@ static const struct worker_link_ops link_ops = {
 	.committed = on_committed,
 	.quiesce = on_quiesce,
 	.query = on_query,
+	.bury = on_bury,
 	.gone = on_gone,
 };
 

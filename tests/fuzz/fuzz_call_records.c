@@ -107,6 +107,10 @@ static uint64_t op_now(void *ctx)
 	return now_ms;
 }
 
+static void op_building(void *ctx, const struct call *c)
+{
+}
+
 static const struct call_ops ops = {
 	.adopt = op_adopt,
 	.request = op_request,
@@ -124,6 +128,7 @@ static const struct call_ops ops = {
 	.del = op_del,
 	.committed = op_committed,
 	.now_ms = op_now,
+	.building = op_building,
 };
 
 static struct config *make_config(void)

@@ -5,6 +5,9 @@
  * sbcd/sip/guard.c it defines functions the stack calls in its own library.
  *
  *   X-SBC-Test: crash-parse    abort() while the stack parses that header
+ *   crash-call, crash-dialog, crash-txn, crash-media, crash-record
+ *                              abort() while the B2BUA takes a record of that
+ *                              kind (or of any) with this text in it
  */
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -12,6 +15,9 @@
 
 #include <sofia-sip/sip_header.h>
 #include <sofia-sip/sip_parser.h>
+
+#include "sbcd/call/b2bua.h"
+#include "sbcd/record/kinds.h"
 
 /* The parser of every header the stack does not know. */
 issize_t sip_unknown_d(su_home_t *home, msg_header_t *h, char *s, isize_t len)
@@ -23,4 +29,30 @@ issize_t sip_unknown_d(su_home_t *home, msg_header_t *h, char *s, isize_t len)
 	if (!next || !strncmp(s, crash, sizeof(crash) - 1))
 		abort();
 	return next(home, h, s, len);
+}
+
+int __real_b2bua_record(struct b2bua *b, const struct ha_key *key,
+			const void *value, size_t size);
+int __wrap_b2bua_record(struct b2bua *b, const struct ha_key *key,
+			const void *value, size_t size);
+
+static bool holds(const void *value, size_t size, const char *text)
+{
+	return value && memmem(value, size, text, strlen(text));
+}
+
+int __wrap_b2bua_record(struct b2bua *b, const struct ha_key *key,
+			const void *value, size_t size)
+{
+	static const char *const crash[REC_KIND_MAX] = {
+		[REC_CALL] = "crash-call",
+		[REC_DIALOG] = "crash-dialog",
+		[REC_TXN] = "crash-txn",
+		[REC_MEDIA] = "crash-media",
+	};
+
+	if (holds(value, size, "crash-record") ||
+	    (crash[key->kind] && holds(value, size, crash[key->kind])))
+		abort();
+	return __real_b2bua_record(b, key, value, size);
 }

@@ -346,7 +346,8 @@ class Lab:
     # ---- commands --------------------------------------------------------
 
     def up(self, build="build", conf=None, timing="fast", ipv6=False,
-           daemon=True, wait=True):
+           daemon=True, wait=True, hooks=False):
+        """hooks: run the binary that crashes on demand."""
         if self.state.get("up"):
             raise LabError("the lab is already up (lab down first)")
         opts = {"timing": timing, "ipv6": ipv6,
@@ -356,6 +357,7 @@ class Lab:
                 raise LabError(f"namespace {name} exists already: another "
                                "lab? (lab down, or use a private /run)")
         self.state = {"build": str((REPO / build).resolve()), **opts,
+                      "sbcd": "hooks/bin/sbcd" if hooks else "bin/sbcd",
                       "holders": {}, "pids": {}, "cuts": [], "off": []}
         with self.locked():
             self._make_switch()
@@ -426,7 +428,7 @@ class Lab:
                         "log/corosync.log")
 
     def _start_sbcd(self, *nodes):
-        argv = [self.build / "bin/sbcd", "--config", "/etc/sbcd/sbcd.conf",
+        argv = [self.build / self.state["sbcd"], "--config", "/etc/sbcd/sbcd.conf",
                 "--node", "/etc/sbcd/node.conf"]
         procs = {n: self._spawn_service(n, "keeper", argv, "sbcd.log")
                  for n in nodes}

@@ -48,6 +48,8 @@ static struct {
 	unsigned handles, retransmits;
 	int fail_request, fail_restore, fail_put;
 	uint64_t last_sync_token;
+	uint64_t building; /* the call that is built right now */
+	uint64_t built; /* the last one */
 	bool releasing;
 } fake;
 
@@ -277,6 +279,13 @@ static UNUSED uint64_t fake_now(void *ctx)
 	return fake.now;
 }
 
+static void fake_building(void *ctx, const struct call *c)
+{
+	fake.building = c ? c->id : 0;
+	if (c)
+		fake.built = c->id;
+}
+
 static const struct call_ops fake_ops = {
 	.adopt = fake_adopt,
 	.request = fake_request,
@@ -294,6 +303,7 @@ static const struct call_ops fake_ops = {
 	.del = fake_del,
 	.committed = fake_committed,
 	.now_ms = fake_now,
+	.building = fake_building,
 };
 
 static UNUSED void fake_release_tokens(void)

@@ -340,6 +340,75 @@ static void early_caller_is_served(void **state)
 	expect_sent("restore INVITE s a");
 }
 
+/* The next process gets all but this record, and the word to end the call. */
+static void take_over_buried(uint8_t kind, uint16_t sub)
+{
+	struct ha_key key = {only_call()->id, sub, kind};
+	uint64_t id = key.id;
+
+	if (kind)
+		assert_int_equal(fake_del(NULL, &key), 0);
+	b2bua_destroy(fake.b);
+	fake_create();
+	ha_store_foreach(fake.store, fake_replay_one, NULL);
+	b2bua_bury(fake.b, id);
+	b2bua_activate(fake.b);
+	fake.built = 0;
+	fake.now += B2BUA_RESTORE_TICK_MS;
+	b2bua_turn(fake.b);
+	assert_int_equal(fake.built, id);
+	assert_int_equal(fake.building, 0);
+}
+
+static void buried_is_ended_on_both_sides(void **state)
+{
+	static const uint8_t kinds[] = {0, REC_CALL, REC_MEDIA};
+
+	for (size_t i = 0; i < sizeof(kinds); i++) {
+		established();
+		take_over_buried(kinds[i], 0);
+		expect_sent("> BYE 11 a");
+		expect_sent("> BYE 12 z");
+		respond(METHOD_BYE, 'a', 200, NULL);
+		respond(METHOD_BYE, 'z', 200, NULL);
+		expect_gone();
+	}
+}
+
+static void buried_without_a_dialog_tells_the_other(void **state)
+{
+	established();
+	take_over_buried(REC_DIALOG, 0);
+	expect_sent("> BYE 12 z");
+	respond(METHOD_BYE, 'z', 200, NULL);
+	expect_gone();
+}
+
+static void buried_while_ringing(void **state)
+{
+	assert_int_equal(place("offer"), 0);
+	respond(METHOD_INVITE, 'z', 180, NULL);
+	take_over_buried(REC_CALL, 0);
+	expect_sent("restore INVITE s a");
+	expect_sent("restore INVITE c z");
+	expect_sent("< 500 a");
+	respond(METHOD_INVITE, 'z', 180, NULL);
+	expect_sent("CANCEL z");
+	respond(METHOD_INVITE, 'z', 487, NULL);
+	expect_gone();
+}
+
+/* The media worker died of it; this one knows the call. */
+static void buried_alive(void **state)
+{
+	established();
+	b2bua_bury(fake.b, only_call()->id + 1);
+	expect_silence();
+	b2bua_bury(fake.b, only_call()->id);
+	expect_sent("> BYE 1 a");
+	expect_sent("> BYE 2 z");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, fake_up, fake_down)
 
 int main(void)
@@ -362,6 +431,10 @@ int main(void)
 		CASE(many_are_paced),
 		CASE(silent_peer_stops_restoring),
 		CASE(early_caller_is_served),
+		CASE(buried_is_ended_on_both_sides),
+		CASE(buried_without_a_dialog_tells_the_other),
+		CASE(buried_while_ringing),
+		CASE(buried_alive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
