@@ -8,8 +8,9 @@
 
 /*
  * Layout, big-endian: magic 4, version, type, node, role, health, 7 reserved,
- * boot id 8, epoch 8, sequence 8, 24 reserved, tag 16. Reserved bytes are sent
- * as zero and not looked at, but covered by the tag.
+ * boot id 8, epoch 8, sequence 8, fence token 16, its target, 7 reserved, tag
+ * 16. Reserved bytes are sent as zero and not looked at, but covered by the
+ * tag. Token and target were reserved bytes once: zero is "nobody".
  */
 enum {
 	BEAT_VERSION = 1,
@@ -23,6 +24,7 @@ enum {
 	BEAT_AT_BOOT = 16,
 	BEAT_AT_EPOCH = 24,
 	BEAT_AT_SEQUENCE = 32,
+	BEAT_AT_TARGET = HA_BEAT_TOKEN_AT + HA_BEAT_TOKEN_SIZE,
 };
 
 static const uint8_t beat_magic[4] = {'S', 'B', 'H', 'B'};
@@ -92,6 +94,10 @@ int ha_beat_encode(const struct ha_beat *beat,
 	store_u64(frame + BEAT_AT_BOOT, beat->boot_id);
 	store_u64(frame + BEAT_AT_EPOCH, beat->epoch);
 	store_u64(frame + BEAT_AT_SEQUENCE, beat->sequence);
+	if (beat->target)
+		memcpy(frame + HA_BEAT_TOKEN_AT, beat->token,
+		       HA_BEAT_TOKEN_SIZE);
+	frame[BEAT_AT_TARGET] = beat->target;
 	rc = hmac_sha256(key, HA_BEAT_KEY_SIZE, frame, BEAT_BODY_SIZE, tag);
 	if (rc)
 		return rc;
@@ -124,7 +130,9 @@ int ha_beat_decode(struct ha_beat *out, const uint8_t key[HA_BEAT_KEY_SIZE],
 		.boot_id = load_u64(p + BEAT_AT_BOOT),
 		.epoch = load_u64(p + BEAT_AT_EPOCH),
 		.sequence = load_u64(p + BEAT_AT_SEQUENCE),
+		.target = p[BEAT_AT_TARGET],
 	};
+	memcpy(out->token, p + HA_BEAT_TOKEN_AT, HA_BEAT_TOKEN_SIZE);
 	return 0;
 }
 

@@ -14,7 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HA_BEAT_SIZE = 80, HA_BEAT_KEY_SIZE = 32 };
+enum {
+	HA_BEAT_SIZE = 80,
+	HA_BEAT_KEY_SIZE = 32,
+	HA_BEAT_TOKEN_SIZE = 16,
+	/* Offset in the datagram: the kernel looks for it there. */
+	HA_BEAT_TOKEN_AT = 40,
+};
 
 enum ha_beat_type {
 	HA_BEAT_ALIVE = 1,
@@ -29,6 +35,9 @@ struct ha_beat {
 	uint64_t boot_id; /* greater at each start of the sender */
 	uint64_t epoch;
 	uint64_t sequence;
+	/* Fence: the node that must stop and its token; 0 = nobody. */
+	uint8_t target;
+	uint8_t token[HA_BEAT_TOKEN_SIZE];
 };
 
 /* label separates uses of one cluster key: "beat", "forward". */

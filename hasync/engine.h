@@ -34,6 +34,8 @@ struct ha_status {
 	uint64_t active_epoch; /* epoch of its last activation, 0 = never */
 	uint64_t boot_id;
 	uint64_t config_digest;
+	/* Said by the peer, it shuts this node's gate; 0, 0 = none. */
+	uint64_t fence[2];
 	char name[32];
 	char version[32];
 };

@@ -22,6 +22,8 @@ enum {
 	TAG_CONFIG_DIGEST = 8,
 	TAG_NAME = 9,
 	TAG_VERSION = 10,
+	TAG_FENCE_HIGH = 11, /* these two only when there is one */
+	TAG_FENCE_LOW = 12,
 };
 
 /* ---- bounded writing and reading ----------------------------------------- */
@@ -290,6 +292,8 @@ static const struct {
 	{TAG_CONFIG_DIGEST, 8, offsetof(struct ha_status, config_digest), 8},
 	{TAG_NAME, 0, offsetof(struct ha_status, name), 32},
 	{TAG_VERSION, 0, offsetof(struct ha_status, version), 32},
+	{TAG_FENCE_HIGH, 8, offsetof(struct ha_status, fence[0]), 8},
+	{TAG_FENCE_LOW, 8, offsetof(struct ha_status, fence[1]), 8},
 };
 enum { STATUS_FIELDS = sizeof(status_fields) / sizeof(status_fields[0]) };
 
@@ -343,6 +347,8 @@ static void status_write(struct ha_writer *w, const struct ha_status *s)
 		uint16_t tag = status_fields[i].tag;
 		size_t size = status_fields[i].bytes;
 
+		if (tag >= TAG_FENCE_HIGH && !status_get(member, tag))
+			continue;
 		if (!size)
 			size = strnlen(member, status_fields[i].size - 1);
 		ha_write_uint(w, tag, 2);

@@ -1,7 +1,9 @@
 #include "netif/link.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <linux/if_link.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "netif/nl.h"
@@ -107,5 +109,40 @@ int netif_link_get(const char *nic, struct netif_link *out)
 		return err;
 	err = netif_nl_link_get(&nl, nic, 0, true, out);
 	netif_nl_close(&nl);
+	return err;
+}
+
+static bool is_address(const struct sockaddr *sa, const struct netif_ip *ip)
+{
+	const void *bytes;
+
+	if (!sa || sa->sa_family != ip->family)
+		return false;
+	if (ip->family == AF_INET)
+		bytes = &((const struct sockaddr_in *)(const void *)sa)
+				 ->sin_addr;
+	else
+		bytes = &((const struct sockaddr_in6 *)(const void *)sa)
+				 ->sin6_addr;
+	return !memcmp(bytes, ip->bytes, netif_ip_len(ip));
+}
+
+int netif_link_of_ip(const struct netif_ip *ip, char nic[IF_NAMESIZE])
+{
+	struct ifaddrs *list, *a;
+	int err = -ENODEV;
+
+	if (!netif_ip_len(ip))
+		return -EINVAL;
+	if (getifaddrs(&list))
+		return -errno;
+	for (a = list; a && err; a = a->ifa_next) {
+		if (!is_address(a->ifa_addr, ip) ||
+		    strlen(a->ifa_name) >= IF_NAMESIZE)
+			continue;
+		strcpy(nic, a->ifa_name);
+		err = 0;
+	}
+	freeifaddrs(list);
 	return err;
 }

@@ -36,4 +36,8 @@ struct netif_link {
 int netif_link_get(const char *nic, struct netif_link *out)
 	__attribute__((warn_unused_result));
 
+/* The NIC that has this address now; -ENODEV when none has. */
+int netif_link_of_ip(const struct netif_ip *ip, char nic[IF_NAMESIZE])
+	__attribute__((warn_unused_result));
+
 #endif

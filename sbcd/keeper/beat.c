@@ -1,6 +1,7 @@
 #include "sbcd/keeper/beat.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -32,6 +33,10 @@ struct beat {
 	uint8_t role, health;
 	uint64_t epoch;
 	bool hold;
+	uint8_t own_token[HA_BEAT_TOKEN_SIZE];
+	bool armed;
+	uint8_t target; /* of `token`; 0 = nobody is to be fenced */
+	uint8_t token[HA_BEAT_TOKEN_SIZE];
 	struct beat_view view;
 
 	/* The thread's own. */
@@ -80,6 +85,8 @@ static void send_beats(struct beat *b)
 	beat.role = b->role;
 	beat.health = b->health;
 	beat.epoch = b->epoch;
+	beat.target = b->target;
+	memcpy(beat.token, b->token, sizeof(beat.token));
 	pthread_mutex_unlock(&b->lock);
 	if (ha_beat_encode(&beat, b->p.key, out))
 		return;
@@ -128,6 +135,17 @@ static void renew_lease(struct beat *b, uint64_t now_ms)
 	pthread_mutex_unlock(&b->lock);
 }
 
+/* With the lock held. The gate was shut below us already. */
+static bool fenced_by(struct beat *b, const struct ha_beat *beat)
+{
+	if (beat->target != b->p.node || !b->armed || b->view.fenced ||
+	    CRYPTO_memcmp(beat->token, b->own_token, sizeof(b->own_token)) != 0)
+		return false;
+	b->view.fenced = true;
+	b->hold = false;
+	return true;
+}
+
 static void take_beat(struct beat *b, size_t path, const struct ha_beat *beat,
 		      uint64_t now_ms)
 {
@@ -152,6 +170,7 @@ static void take_beat(struct beat *b, size_t path, const struct ha_beat *beat,
 		v->peer_boot_id = beat->boot_id;
 		v->last_heard_ms[path] = now_ms;
 	}
+	news |= fenced_by(b, beat);
 	pthread_mutex_unlock(&b->lock);
 	if (news)
 		raise_event(b);
@@ -290,7 +309,7 @@ static void beat_free(struct beat *b)
 	if (b->wake_fd >= 0)
 		close(b->wake_fd);
 	pthread_mutex_destroy(&b->lock);
-	explicit_bzero(&b->p, sizeof(b->p));
+	explicit_bzero(b, sizeof(*b));
 	free(b);
 }
 
@@ -373,8 +392,27 @@ void beat_announce(struct beat *b, uint8_t role, uint8_t health, uint64_t epoch)
 void beat_hold(struct beat *b, bool hold)
 {
 	pthread_mutex_lock(&b->lock);
-	b->hold = hold;
+	b->hold = hold && !b->view.fenced;
 	b->view.lapsed = false;
+	pthread_mutex_unlock(&b->lock);
+}
+
+void beat_arm(struct beat *b, const uint8_t token[HA_BEAT_TOKEN_SIZE])
+{
+	pthread_mutex_lock(&b->lock);
+	memcpy(b->own_token, token, sizeof(b->own_token));
+	b->armed = true;
+	b->view.fenced = false;
+	pthread_mutex_unlock(&b->lock);
+}
+
+void beat_fence(struct beat *b, uint8_t target,
+		const uint8_t token[HA_BEAT_TOKEN_SIZE])
+{
+	pthread_mutex_lock(&b->lock);
+	b->target = token ? target : 0;
+	if (token)
+		memcpy(b->token, token, sizeof(b->token));
 	pthread_mutex_unlock(&b->lock);
 }
 

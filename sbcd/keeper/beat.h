@@ -68,6 +68,7 @@ struct beat_view {
 	uint64_t released_boot_id;
 	bool lapsed; /* the lease ran out while it should be held */
 	bool stalled; /* the main loop does not tick */
+	bool fenced; /* our token was said; renews no more */
 	uint64_t sent, received, refused, renewals, renew_errors;
 	uint64_t stalls;
 	uint32_t renew_max_us;
@@ -87,9 +88,16 @@ void beat_announce(struct beat *b, uint8_t role, uint8_t health,
 /* Renew the lease from now on, or no longer. Clears `lapsed`. */
 void beat_hold(struct beat *b, bool hold);
 
+/* The token that ends this node's lease; clears `fenced`. */
+void beat_arm(struct beat *b, const uint8_t token[HA_BEAT_TOKEN_SIZE]);
+/* What beats say besides: the token of another node. NULL = nothing. */
+void beat_fence(struct beat *b, uint8_t target,
+		const uint8_t token[HA_BEAT_TOKEN_SIZE]);
+
 void beat_get_view(struct beat *b, struct beat_view *out);
 /* Readable after a RELEASED word, a change of the peer's role or boot, the
- * first beat after a silence, or a lapsed lease; beat_event_clear() then. */
+ * first beat after a silence, a lapsed lease, or our fence token;
+ * beat_event_clear() then. */
 int beat_event_fd(const struct beat *b);
 void beat_event_clear(struct beat *b);
 

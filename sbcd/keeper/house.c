@@ -176,6 +176,7 @@ void house_turn(struct keeper *k)
 	k->house_turns++;
 	note_commits(k, now_ms);
 	assess(k, now_ms);
+	fence_check(k);
 	keeper_publish(k);
 	keeper_write_epoch(k);
 	if (k->house_turns % VERIFY_TURNS == 0)

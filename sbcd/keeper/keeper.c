@@ -63,6 +63,7 @@ void keeper_publish(struct keeper *k)
 		.active_epoch = k->epoch.active,
 		.boot_id = k->boot_id,
 		.config_digest = k->config->digest,
+		.fence = {k->fence.own[0], k->fence.own[1]},
 	};
 
 	snprintf(s.name, sizeof(s.name), "%.31s", k->node.name);
@@ -364,6 +365,7 @@ static void on_tick(void *ctx)
 	netglue_probe_gateways(k->net, clock_mono_ms(),
 			       k->roles.ev.last_beat_ms);
 	role_evaluate(k);
+	fence_turn(k);
 	loop_timer_arm(k->tick, TICK_MS);
 }
 
@@ -502,6 +504,12 @@ static int make_beat(struct keeper *k)
 			   EPOLLIN, on_beat, k);
 }
 
+static int make_fence(struct keeper *k)
+{
+	fence_renew(k);
+	return k->fence.own[0] || k->fence.own[1] ? 0 : -EIO;
+}
+
 static int join_group(struct keeper *k)
 {
 	char group[CONFIG_NAME_SIZE + 8];
@@ -572,13 +580,14 @@ static const struct {
 	const char *what;
 	int (*run)(struct keeper *k);
 } start_steps[] = {
-	{"signals", watch_signals},    {"timers", make_timers},
-	{"network", open_network},     {"guard", start_guard},
-	{"disk", open_disk},	       {"routes", prepare_network},
-	{"engine", make_engine},       {"workers", make_workers},
-	{"beat", make_beat},	       {"roles", role_create},
-	{"handover", handover_create}, {"control", open_control},
-	{"priority", take_priority},   {"corosync", join_group},
+	{"signals", watch_signals}, {"timers", make_timers},
+	{"network", open_network},  {"guard", start_guard},
+	{"disk", open_disk},	    {"routes", prepare_network},
+	{"engine", make_engine},    {"workers", make_workers},
+	{"beat", make_beat},	    {"fence", make_fence},
+	{"roles", role_create},	    {"handover", handover_create},
+	{"control", open_control},  {"priority", take_priority},
+	{"corosync", join_group},
 };
 
 static int start(struct keeper *k)

@@ -78,6 +78,14 @@ struct roles {
 	char sync_reason[64];
 };
 
+struct fence {
+	uint64_t own[2]; /* shuts this node's gate; the peer is told it */
+	bool saying; /* the peer's, with every beat */
+	bool peer_went; /* it said GO, before which its gate is shut */
+	bool fallen; /* our own was said, and is not renewed yet */
+	unsigned fell; /* how often this node was fenced */
+};
+
 struct query {
 	uint64_t token, control_id; /* token 0 = free */
 	unsigned missing; /* answers outstanding */
@@ -123,6 +131,7 @@ struct keeper {
 	struct roles roles;
 	struct handover handover;
 	struct timeline timeline;
+	struct fence fence;
 	struct health health;
 	unsigned replay_crashes[HUB_WORKERS];
 	uint64_t ping_ms[HUB_WORKERS]; /* unanswered since, 0 = none */
@@ -165,6 +174,18 @@ void role_activate_worker(struct keeper *k, enum hub_worker w);
 void role_shut_gate(struct keeper *k);
 /* Clean stop: gate, MAC/IP, then the word to the peer. */
 void role_release_all(struct keeper *k);
+
+/* ---- fence.c ------------------------------------------------------------ */
+/* A new token, and the effect of an old one ends: only for a node that begins
+ * a role with its gate shut. */
+void fence_renew(struct keeper *k);
+/* Decides whether the peer has to be fenced: after each change, each tick. */
+void fence_turn(struct keeper *k);
+/* Our token was said. */
+void fence_fell(struct keeper *k);
+/* Asks the kernel whether it was. */
+void fence_check(struct keeper *k);
+json_t *fence_to_json(const struct keeper *k);
 
 /* ---- handover.c --------------------------------------------------------- */
 int handover_create(struct keeper *k) __attribute__((warn_unused_result));

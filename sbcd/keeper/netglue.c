@@ -135,6 +135,36 @@ static int gate_make(struct netglue *g)
 	return err;
 }
 
+/* The kernel looks for fence tokens where beats come in. */
+static int fence_watch(struct netglue *g)
+{
+	char nics[CONFIG_HA_LINKS_MAX][IF_NAMESIZE];
+	struct netif_gate_watch w = {
+		.udp_port = g->conf->cluster.beat_port,
+		.token_at = HA_BEAT_TOKEN_AT,
+	};
+	int err;
+
+	for (size_t i = 0; i < g->node->ha_len; i++) {
+		struct netif_ip ip;
+
+		err = ip_of(&ip, &g->node->ha_addrs[i], 0);
+		if (!err)
+			err = netif_link_of_ip(&ip, nics[i]);
+		if (err)
+			/* Then a token there waits for the keeper. */
+			log_warn("ha-link=%zu event=no-kernel-fence "
+				 "error=\"%s\"",
+				 i + 1, strerror(-err));
+		else
+			w.links[w.links_len++] = nics[i];
+	}
+	err = netif_gate_watch(g->gate, &w);
+	if (err)
+		log_err("event=fence-unusable error=\"%s\"", strerror(-err));
+	return err;
+}
+
 /* The peer is heard on the service networks too. */
 static int beats_open(struct netglue *g)
 {
@@ -187,6 +217,8 @@ int netglue_create(struct netglue **out, const struct config *c,
 		err = beats_open(g);
 	if (!err)
 		err = hasock_open(&g->ha, c, n);
+	if (!err)
+		err = fence_watch(g);
 	if (err)
 		goto err_object;
 	*out = g;
@@ -500,6 +532,17 @@ void netglue_announce(struct netglue *g)
 int netglue_gate_close(struct netglue *g)
 {
 	return netif_gate_close(g->gate);
+}
+
+int netglue_fence_arm(struct netglue *g,
+		      const uint8_t token[HA_BEAT_TOKEN_SIZE])
+{
+	return netif_gate_arm(g->gate, token);
+}
+
+int netglue_fenced(struct netglue *g)
+{
+	return netif_gate_is_fenced(g->gate);
 }
 
 int netglue_renew(void *ctx, unsigned lease_ms)

@@ -78,6 +78,12 @@ void netglue_announce(struct netglue *g);
 int netglue_gate_close(struct netglue *g) __attribute__((warn_unused_result));
 int netglue_gate_open(struct netglue *g, unsigned lease_ms)
 	__attribute__((warn_unused_result));
+/* The token that shuts the gate from now on; ends the effect of the last. */
+int netglue_fence_arm(struct netglue *g,
+		      const uint8_t token[HA_BEAT_TOKEN_SIZE])
+	__attribute__((warn_unused_result));
+/* 1 a token shut the gate, 0 not, -errno. */
+int netglue_fenced(struct netglue *g);
 /* ctx is the struct netglue: for beat_params.renew. */
 int netglue_renew(void *ctx, unsigned lease_ms);
 /* Addresses, then the MAC; not the gate. */

@@ -102,6 +102,9 @@ static int act_take(struct keeper *k)
 	uint64_t start_us = now_us();
 	int err;
 
+	/* Whatever was said to the role before is over. */
+	fence_renew(k);
+	fence_turn(k);
 	/* Records may be written from here on, under the new epoch. */
 	ha_engine_set_role(k->engine, r->role, r->epoch);
 	keeper_publish(k);
@@ -225,6 +228,10 @@ static void change_role(struct keeper *k, enum ha_role next,
 		   ha_role_name(r->role), ha_role_name(next),
 		   ha_event_name(event), reason, r->epoch,
 		   ha_role_name(r->ev.peer_role), r->in_sync ? "yes" : "no");
+	/* The gate is shut; a token that did it has done its work. */
+	if (next == HA_ROLE_SYNCING &&
+	    (r->role == HA_ROLE_RELINQUISHING || r->role == HA_ROLE_FAULT))
+		fence_renew(k);
 	r->role = next;
 	r->since_wall_ms = clock_wall_ms();
 	if (next != HA_ROLE_STANDBY)
@@ -447,6 +454,7 @@ void role_on_go(struct keeper *k, uint64_t epoch)
 {
 	epoch_heard(&k->epoch, epoch);
 	k->roles.ev.peer_go = true;
+	k->fence.peer_went = true;
 	role_evaluate(k);
 }
 
@@ -473,6 +481,8 @@ void role_on_beats(struct keeper *k)
 
 	beat_event_clear(k->beat);
 	beat_get_view(k->beat, &view);
+	if (view.fenced)
+		fence_fell(k);
 	if (view.lapsed && role_serves(k) &&
 	    !loop_timer_armed(k->roles.lapse)) {
 		log_err("event=lease-lapsed renewals=%" PRIu64

@@ -60,6 +60,29 @@ static void golden(void **state)
 	assert_memory_equal(frame + 64, tag, sizeof(tag));
 }
 
+static void a_token_has_its_place(void **state)
+{
+	uint8_t key[HA_BEAT_KEY_SIZE], frame[HA_BEAT_SIZE];
+	struct ha_beat beat = sample, got;
+
+	derive(key, "beat");
+	for (int i = 0; i < HA_BEAT_TOKEN_SIZE; i++)
+		beat.token[i] = (uint8_t)(0xa0 + i);
+	/* For nobody it is not said. */
+	assert_int_equal(ha_beat_encode(&beat, key, frame), 0);
+	assert_int_equal(ha_beat_decode(&got, key, frame, sizeof(frame)), 0);
+	assert_int_equal(got.target, 0);
+	for (int i = 0; i < HA_BEAT_TOKEN_SIZE; i++)
+		assert_int_equal(got.token[i], 0);
+	beat.target = 2;
+	assert_int_equal(ha_beat_encode(&beat, key, frame), 0);
+	assert_memory_equal(frame + HA_BEAT_TOKEN_AT, beat.token,
+			    HA_BEAT_TOKEN_SIZE);
+	assert_int_equal(ha_beat_decode(&got, key, frame, sizeof(frame)), 0);
+	assert_int_equal(got.target, 2);
+	assert_memory_equal(got.token, beat.token, HA_BEAT_TOKEN_SIZE);
+}
+
 static void every_changed_bit_is_refused(void **state)
 {
 	uint8_t key[HA_BEAT_KEY_SIZE], frame[HA_BEAT_SIZE];
@@ -146,6 +169,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trip),
 		cmocka_unit_test(golden),
+		cmocka_unit_test(a_token_has_its_place),
 		cmocka_unit_test(every_changed_bit_is_refused),
 		cmocka_unit_test(keys_differ_by_label),
 		cmocka_unit_test(unknown_types_are_refused),

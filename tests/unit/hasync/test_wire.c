@@ -167,6 +167,12 @@ static void members_come_back(void **state)
 	assert_true(out.status.boot_id == in.status.boot_id);
 	assert_true(out.status.active_epoch == 0x70);
 	assert_string_equal(out.status.name, "sbc-b");
+	assert_true(!out.status.fence[0] && !out.status.fence[1]);
+	in.status.fence[0] = 0xc1c2c3c4c5c6c7c8;
+	in.status.fence[1] = 0xd1d2d3d4d5d6d7d8;
+	assert_int_equal(ha_frame_decode(&out, buf, encode(&in, buf)), 0);
+	assert_memory_equal(out.status.fence, in.status.fence,
+			    sizeof(in.status.fence));
 
 	in = sample(HA_FRAME_BATCH);
 	assert_int_equal(ha_frame_decode(&out, buf, encode(&in, buf)), 0);

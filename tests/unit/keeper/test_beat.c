@@ -355,6 +355,102 @@ static void a_flood_waits_for_the_beat(void **state)
 	assert_int_equal(v.path_refused[0], 0);
 }
 
+static const uint8_t OURS[HA_BEAT_TOKEN_SIZE] = {1, 2, 3};
+static const uint8_t THEIRS[HA_BEAT_TOKEN_SIZE] = {4, 5, 6};
+
+static void our_token_ends_the_lease(void **state)
+{
+	struct fixture *f = *state;
+	struct pollfd pfd = {.fd = beat_event_fd(f->beat), .events = POLLIN};
+	struct ha_beat beat = {
+		.type = HA_BEAT_ALIVE,
+		.node = 2,
+		.role = 4,
+		.boot_id = 5,
+		.target = 1,
+	};
+	struct beat_view v;
+	int renewals;
+
+	/* A beat without a token is not one with zeros. */
+	beat.sequence = 1;
+	beat.target = 0;
+	say(f, beat);
+	beat_hold(f->beat, true);
+	beat_arm(f->beat, OURS);
+	/* Another one's, and ours for somebody else. */
+	beat.target = 1;
+	memcpy(beat.token, THEIRS, sizeof(beat.token));
+	beat.sequence = 2;
+	say(f, beat);
+	memcpy(beat.token, OURS, sizeof(beat.token));
+	beat.target = 2;
+	beat.sequence = 3;
+	say(f, beat);
+	do {
+		v = look(f);
+	} while (v.received < 3 || !f->renewals);
+	assert_false(v.fenced);
+	beat_event_clear(f->beat);
+	beat.target = 1;
+	beat.sequence = 4;
+	say(f, beat);
+	assert_int_equal(poll(&pfd, 1, 2000), 1);
+	beat_get_view(f->beat, &v);
+	assert_true(v.fenced);
+	/* Not even told to. */
+	beat_hold(f->beat, true);
+	nap(10);
+	renewals = f->renewals;
+	nap(30);
+	assert_int_equal(f->renewals, renewals);
+	beat_arm(f->beat, THEIRS);
+	beat_hold(f->beat, true);
+	do {
+		v = look(f);
+		beat_tick(f->beat);
+	} while (f->renewals == renewals);
+	assert_false(v.fenced);
+	/* Recorded beats with the old one. */
+	beat.sequence = 5;
+	say(f, beat);
+	do {
+		v = look(f);
+	} while (v.received < 5);
+	assert_false(v.fenced);
+}
+
+static void says_the_token_of_another(void **state)
+{
+	struct fixture *f = *state;
+	struct ha_beat beat = {.target = 0};
+	int heard_with = 0;
+
+	beat_fence(f->beat, 2, THEIRS);
+	while (beat.target != 2) {
+		look(f);
+		beat_tick(f->beat);
+		heard(f, &beat);
+	}
+	assert_memory_equal(beat.token, THEIRS, sizeof(THEIRS));
+	/* With every beat. */
+	for (int i = 0; i < 5; i++) {
+		look(f);
+		beat_tick(f->beat);
+		heard_with += heard(f, &beat) && beat.target == 2;
+	}
+	assert_true(heard_with > 0);
+	assert_int_equal(beat.target, 2);
+	beat_fence(f->beat, 0, NULL);
+	while (beat.target) {
+		look(f);
+		beat_tick(f->beat);
+		heard(f, &beat);
+	}
+	for (int i = 0; i < HA_BEAT_TOKEN_SIZE; i++)
+		assert_int_equal(beat.token[i], 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -367,6 +463,8 @@ int main(void)
 		T(released_ends_a_boot),
 		T(each_path_has_its_window_and_counters),
 		T(a_flood_waits_for_the_beat),
+		T(our_token_ends_the_lease),
+		T(says_the_token_of_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
