@@ -20,10 +20,9 @@ static struct beat_view beats;
 static bool flushed, replayed[HUB_WORKERS], worker_gone[HUB_WORKERS];
 static int gate_error;
 static bool gateway_answers;
-/* The fence: our token, the kernel's word, and what our beats say. */
-static uint8_t armed[HA_BEAT_TOKEN_SIZE], said[HA_BEAT_TOKEN_SIZE], said_to;
+/* The fence: our tokens, and whose is said. */
 static int arms, arms_at_open;
-static bool fenced;
+static uint8_t said_to;
 static char last_error[256];
 static int replies, errors;
 
@@ -62,20 +61,17 @@ bool netglue_gateway_reachable(const struct netglue *g, uint64_t now_ms,
 int netglue_fence_arm(struct netglue *g,
 		      const uint8_t token[HA_BEAT_TOKEN_SIZE])
 {
-	memcpy(armed, token, sizeof(armed));
 	arms++;
-	fenced = false;
 	return 0;
 }
 
 int netglue_fenced(struct netglue *g)
 {
-	return fenced;
+	return 0;
 }
 
 void beat_arm(struct beat *b, const uint8_t token[HA_BEAT_TOKEN_SIZE])
 {
-	assert_memory_equal(armed, token, sizeof(armed));
 	beats.fenced = false;
 }
 
@@ -83,8 +79,6 @@ void beat_fence(struct beat *b, uint8_t target,
 		const uint8_t token[HA_BEAT_TOKEN_SIZE])
 {
 	said_to = token ? target : 0;
-	if (token)
-		memcpy(said, token, sizeof(said));
 }
 
 int netglue_take(struct netglue *g)
@@ -267,10 +261,8 @@ static int setup(void **state)
 	worker_gone[HUB_SIP] = worker_gone[HUB_MEDIA] = false;
 	gate_error = replies = errors = 0;
 	last_error[0] = '\0';
-	memset(armed, 0, sizeof(armed));
 	said_to = 0;
 	arms = arms_at_open = 0;
-	fenced = false;
 	f->config.cluster.beat_ms = 10;
 	f->config.cluster.silence_ms = 100;
 	f->config.cluster.lease_ms = 200;
@@ -353,6 +345,9 @@ static void a_claim_goes_in_order(void **state)
 	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
 	assert_string_equal(journal, "BECOMING_ACTIVE open hold take "
 				     "sip-activate media-activate ACTIVE ");
+	/* A fence token of our own, and the peer's is said already. */
+	assert_int_equal(arms_at_open, 1);
+	assert_int_equal(said_to, 2);
 	/* Above everything heard, with our id; no write was waited for. */
 	assert_true(k->roles.epoch > 0x102);
 	assert_int_equal(epoch_node(k->roles.epoch), 1);
@@ -713,85 +708,12 @@ static void go_in_the_wrong_role_is_nothing(void **state)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 /* ---- fence -------------------------------------------------------------- */
-static void a_new_active_fences_the_old_one(void **state)
-{
-	struct fixture *f = *state;
-	struct keeper *k = &f->k;
-
-	become_standby(f);
-	fence_turn(k);
-	assert_int_equal(said_to, 0);
-	role_on_members(k, true, false, HA_LEFT_NODEDOWN);
-	k->roles.ev.peer_left_ms -= 1000;
-	role_evaluate(k);
-	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
-	/* A token of our own, before the gate opened; and theirs is said. */
-	assert_int_equal(arms_at_open, 1);
-	assert_int_equal(said_to, 2);
-	for (int i = 0; i < HA_BEAT_TOKEN_SIZE; i++)
-		assert_int_equal(said[i], i);
-	/* It is back and does not know yet: on and on. */
-	role_on_members(k, true, true, HA_LEFT_NOT);
-	peer_says(k, HA_ROLE_ACTIVE, 0x102);
-	fence_turn(k);
-	assert_int_equal(said_to, 2);
-	peer_says(k, HA_ROLE_RELINQUISHING, 0x102);
-	fence_turn(k);
-	assert_int_equal(said_to, 2);
-	peer_says(k, HA_ROLE_SYNCING, 0);
-	fence_turn(k);
-	assert_int_equal(said_to, 0);
-}
-
-/* The guard of the old one has shut its gate: nothing to say. */
-static void nobody_is_fenced_who_let_go(void **state)
-{
-	struct fixture *f = *state;
-	struct keeper *k = &f->k;
-
-	become_standby(f);
-	beats.peer_heard = true;
-	beats.peer_role = HA_ROLE_ACTIVE;
-	beats.released_boot_id = beats.peer_boot_id = 7;
-	role_on_members(k, true, false, HA_LEFT_PROCDOWN);
-	role_evaluate(k);
-	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
-	assert_int_equal(said_to, 0);
-}
-
-static void nobody_is_fenced_who_handed_over(void **state)
-{
-	struct fixture *f = *state;
-	struct keeper *k = &f->k;
-
-	become_standby(f);
-	peer_says(k, HA_ROLE_RELINQUISHING, 0x102);
-	role_on_go(k, 0x102);
-	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
-	fence_turn(k);
-	assert_int_equal(said_to, 0);
-}
-
-/* Of two actives one at most may say the other's token. */
-static void an_older_active_fences_nobody(void **state)
-{
-	struct fixture *f = *state;
-	struct keeper *k = &f->k;
-
-	become_active(f);
-	peer_says(k, HA_ROLE_ACTIVE, k->roles.epoch + 0x100);
-	fence_turn(k);
-	assert_int_equal(said_to, 0);
-}
-
 static void the_fenced_one_lets_go(void **state)
 {
 	struct fixture *f = *state;
 	struct keeper *k = &f->k;
-	uint8_t old[HA_BEAT_TOKEN_SIZE];
 
 	become_active(f);
-	memcpy(old, armed, sizeof(old));
 	arms = 0;
 	beats.fenced = true;
 	role_on_beats(k);
@@ -800,26 +722,10 @@ static void the_fenced_one_lets_go(void **state)
 				     "SYNCING ");
 	/* Said aloud, it is worth nothing any more. */
 	assert_int_equal(arms, 1);
-	assert_memory_not_equal(old, armed, sizeof(old));
 	assert_false(beats.fenced);
 	assert_int_equal(k->fence.fell, 1);
 	role_on_beats(k);
 	assert_int_equal(k->fence.fell, 1);
-}
-
-/* The beat was lost above the kernel. */
-static void the_kernel_is_asked(void **state)
-{
-	struct fixture *f = *state;
-	struct keeper *k = &f->k;
-
-	become_active(f);
-	fence_check(k);
-	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
-	fenced = true;
-	fence_check(k);
-	assert_int_equal(k->roles.role, HA_ROLE_SYNCING);
-	assert_false(fenced);
 }
 
 int main(void)
@@ -848,12 +754,7 @@ int main(void)
 		T(the_standby_asks),
 		T(the_active_is_asked),
 		T(go_in_the_wrong_role_is_nothing),
-		T(a_new_active_fences_the_old_one),
-		T(nobody_is_fenced_who_let_go),
-		T(nobody_is_fenced_who_handed_over),
-		T(an_older_active_fences_nobody),
 		T(the_fenced_one_lets_go),
-		T(the_kernel_is_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
