@@ -348,7 +348,7 @@ static void a_claim_goes_in_order(void **state)
 	k->roles.ev.peer_left_ms -= 1000;
 	role_evaluate(k);
 	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
-	assert_string_equal(journal, "BECOMING_ACTIVE open hold take "
+	assert_string_equal(journal, "BECOMING_ACTIVE open hold take serve "
 				     "sip-activate media-activate ACTIVE ");
 	/* A fence token of our own, and the peer's is said already. */
 	assert_int_equal(arms_at_open, 1);
