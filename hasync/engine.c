@@ -315,6 +315,15 @@ static void send_status(struct ha_engine *e)
 
 /* ---- pacing -------------------------------------------------------------- */
 
+static uint64_t seal_at_ms(const struct ha_engine *e)
+{
+	const struct open_batch *b = &e->live;
+
+	if (b->urgent)
+		return e->urgent_ms > e->now_ms ? e->urgent_ms : e->now_ms;
+	return b->since_ms ? b->since_ms + e->p.batch_ms : e->now_ms;
+}
+
 static void seal_when_due(struct ha_engine *e)
 {
 	struct open_batch *b = &e->live;
@@ -323,8 +332,11 @@ static void seal_when_due(struct ha_engine *e)
 		return;
 	if (!b->since_ms)
 		b->since_ms = e->now_ms ? e->now_ms : 1;
-	if (b->urgent || e->now_ms >= b->since_ms + e->p.batch_ms)
-		out_seal(e, b);
+	if (e->now_ms < seal_at_ms(e))
+		return;
+	if (b->urgent)
+		e->urgent_ms = e->now_ms + e->p.gap_ms;
+	out_seal(e, b);
 }
 
 /*
@@ -367,11 +379,8 @@ uint64_t ha_engine_deadline_ms(const struct ha_engine *e)
 
 	if (e->in_sync != e->in_sync_told)
 		return e->now_ms;
-	if (e->live.count) {
-		if (e->live.urgent || !e->live.since_ms)
-			return e->now_ms;
-		at = e->live.since_ms + e->p.batch_ms;
-	}
+	if (e->live.count)
+		at = seal_at_ms(e);
 	if (e->queue)
 		at = earlier(at, e->send_retry_ms);
 	if (e->peer_present)

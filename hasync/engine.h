@@ -76,6 +76,9 @@ struct ha_engine_params {
 	uint64_t epoch; /* highest stored epoch at start */
 	uint32_t commit_timeout_ms; /* 20 */
 	uint32_t batch_ms; /* 2 */
+	/* Between two batches that somebody waits for: the first leaves at
+	 * once, those after it share a frame. */
+	uint32_t gap_ms; /* 5; 0 = one a turn */
 	uint32_t batch_bytes; /* 32768 */
 	uint32_t status_interval_ms; /* 500 */
 	uint32_t snapshot_bytes_per_s;

@@ -144,6 +144,7 @@ struct ha_engine {
 	size_t queue_bytes, queue_commands;
 	uint64_t send_retry_ms;
 	struct open_batch live, chunk;
+	uint64_t urgent_ms; /* not before: the next urgent batch */
 	struct unacked *ring;
 	struct commit *commits; /* a ring too */
 	size_t commits_head, commits_len, commits_cap;

@@ -35,6 +35,9 @@ enum {
 	SNAPSHOT_BYTES_PER_S = 20 * 1000 * 1000,
 	COMMIT_TIMEOUT_MS = HUB_COMMIT_MS,
 	BATCH_MS = 2,
+	/* What corosync costs is rotations of its token, so frames, not
+	 * bytes: 200 a second are enough. */
+	GAP_MS = 5,
 	BATCH_BYTES = 32768,
 	MISSED_ACKS_MAX = 3,
 	/* Turns of the loop a clean stop may take for its last words. */
@@ -444,6 +447,7 @@ static int make_engine(struct keeper *k)
 		.epoch = k->epoch.heard,
 		.commit_timeout_ms = COMMIT_TIMEOUT_MS,
 		.batch_ms = BATCH_MS,
+		.gap_ms = GAP_MS,
 		.batch_bytes = BATCH_BYTES,
 		.status_interval_ms = KEEPER_STATUS_MS,
 		.snapshot_bytes_per_s = SNAPSHOT_BYTES_PER_S,

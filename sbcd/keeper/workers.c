@@ -120,7 +120,8 @@ static void on_link_event(void *ctx, uint32_t events)
 	}
 	if (!(events & ~(uint32_t)EPOLLOUT))
 		return;
-	for (unsigned i = 0; i < RECEIVE_BUDGET; i++) {
+	for (unsigned i = 0; i < RECEIVE_BUDGET || link_buffered(wk->link);
+	     i++) {
 		int n = link_receive(wk->link, &m);
 
 		if (!n)
@@ -201,6 +202,12 @@ static int try_start(struct worker *wk)
 		return err;
 	}
 	link_refuse_fds(wk->link);
+	err = link_gather(wk->link);
+	if (err) {
+		close(pair[1]);
+		forget_process(wk);
+		return err;
+	}
 	wk->pid = run(wk, pair[1]);
 	close(pair[1]);
 	if (wk->pid < 0) {
@@ -357,6 +364,10 @@ void workers_turn_end(struct workers *ws)
 
 		if (!wk->link_watch)
 			continue;
+		if (link_flush(wk->link)) {
+			link_lost(wk);
+			continue;
+		}
 		want = link_pending(wk->link);
 		if (want == wk->want_write)
 			continue;

@@ -189,6 +189,7 @@ static void loop(struct media_control *c)
 		if (c->gone)
 			return;
 		all = collect(c);
+		worker_link_flush(c->link);
 		if (c->sweep_wanted && !worker_link_wants_write(c->link))
 			media_apply_sweep(c);
 		if (worker_link_wants_write(c->link))

@@ -15,8 +15,13 @@
 
 #include "sbcd/base/buf.h"
 
-/* type, flags, kind, writer, sub, pad, token, id, epoch, generation, size */
+/*
+ * A datagram is one or more messages; only the first may have fds. A message:
+ * type, flags, kind, writer, sub, pad, token, id, epoch, generation, size, the
+ * value, and a NUL.
+ */
 enum { HEAD_SIZE = 4 + 2 + 2 + 8 + 8 + 8 + 8 + 4 };
+enum { BUNDLE_BYTES = 32 * 1024 };
 enum { CONTROL_SIZE = CMSG_SPACE(LINK_FDS_MAX * sizeof(int)) };
 
 /* Compared as bytes: no padding that could differ. */
@@ -43,7 +48,11 @@ struct link {
 	struct queued *queue;
 	struct queued *by_key;
 	size_t queued_bytes;
-	uint8_t *in; /* LINK_MESSAGE_MAX_BYTES + a NUL */
+	uint8_t *bundle; /* what link_flush() sends; empty while there is a
+			  * queue. NULL: everything is sent at once. */
+	size_t bundle_size;
+	uint8_t *in; /* LINK_MESSAGE_MAX_BYTES */
+	size_t in_at, in_size; /* not read yet */
 };
 
 int link_create(struct link **out, int fd)
@@ -53,7 +62,7 @@ int link_create(struct link **out, int fd)
 
 	if (!l)
 		return -ENOMEM;
-	l->in = malloc(LINK_MESSAGE_MAX_BYTES + 1);
+	l->in = malloc(LINK_MESSAGE_MAX_BYTES);
 	if (!l->in) {
 		free(l);
 		return -ENOMEM;
@@ -90,8 +99,16 @@ void link_destroy(struct link *l)
 	while (l->queue)
 		queued_free(l, l->queue);
 	close(l->fd);
+	free(l->bundle);
 	free(l->in);
 	free(l);
+}
+
+int link_gather(struct link *l)
+{
+	if (!l->bundle)
+		l->bundle = malloc(BUNDLE_BYTES);
+	return l->bundle ? 0 : -ENOMEM;
 }
 
 int link_socketpair(int fds[2])
@@ -230,18 +247,51 @@ static int dup_fds(struct queued *q, const struct link_message *m)
 	return 0;
 }
 
+static struct queued *queued_new(const struct link *l, size_t size)
+{
+	struct queued *q;
+
+	if (size > LINK_QUEUE_MAX_BYTES - l->queued_bytes) {
+		errno = ENOBUFS;
+		return NULL;
+	}
+	q = calloc(1, sizeof(*q) + size);
+	if (!q) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	q->size = size;
+	return q;
+}
+
+static void queued_append(struct link *l, struct queued *q)
+{
+	DL_APPEND(l->queue, q);
+	l->queued_bytes += q->size;
+}
+
+static size_t message_size(const struct link_message *m)
+{
+	return HEAD_SIZE + m->size + 1;
+}
+
+static void put_message(uint8_t *out, const struct buf *head,
+			const struct link_message *m)
+{
+	memcpy(out, head->data, head->size);
+	if (m->size)
+		memcpy(out + head->size, m->value, m->size);
+	out[head->size + m->size] = '\0';
+}
+
 static int enqueue(struct link *l, const struct link_message *m,
 		   const struct buf *head)
 {
-	size_t size = head->size + m->size;
-	struct queued *q;
+	struct queued *q = queued_new(l, message_size(m));
 	int err;
 
-	if (size > LINK_QUEUE_MAX_BYTES - l->queued_bytes)
-		return -ENOBUFS;
-	q = calloc(1, sizeof(*q) + size);
 	if (!q)
-		return -ENOMEM;
+		return -errno;
 	err = dup_fds(q, m);
 	if (err) {
 		free(q);
@@ -250,44 +300,82 @@ static int enqueue(struct link *l, const struct link_message *m,
 	q->key.id = m->key.id;
 	q->key.sub = m->key.sub;
 	q->key.kind = m->key.kind;
-	memcpy(q->data, head->data, head->size);
-	if (m->size)
-		memcpy(q->data + head->size, m->value, m->size);
-	q->size = size;
-	DL_APPEND(l->queue, q);
-	l->queued_bytes += size;
+	put_message(q->data, head, m);
+	queued_append(l, q);
 	if (is_replaceable(m))
 		HASH_ADD(hh, l->by_key, key, sizeof(q->key), q);
 	q->replaceable = q->hh.tbl != NULL;
 	return 0;
 }
 
+/* Sends the bundle, or makes it the first of the queue. */
+static int flush_bundle(struct link *l)
+{
+	struct iovec iov = {.iov_base = l->bundle, .iov_len = l->bundle_size};
+	struct queued *q;
+	int err;
+
+	if (!l->bundle_size)
+		return 0;
+	err = transmit(l->fd, &iov, 1, NULL, 0);
+	if (err == -EAGAIN) {
+		q = queued_new(l, l->bundle_size);
+		if (!q)
+			return -errno;
+		memcpy(q->data, l->bundle, l->bundle_size);
+		queued_append(l, q);
+		err = 0;
+	}
+	if (!err)
+		l->bundle_size = 0;
+	return err;
+}
+
+static int bundle(struct link *l, const struct link_message *m,
+		  const struct buf *head)
+{
+	put_message(l->bundle + l->bundle_size, head, m);
+	l->bundle_size += message_size(m);
+	return 0;
+}
+
+static int send_now(struct link *l, const struct link_message *m,
+		    const struct buf *head)
+{
+	static char nul;
+	struct iovec iov[3] = {
+		{.iov_base = head->data, .iov_len = head->size},
+		{.iov_base = (void *)(uintptr_t)m->value, .iov_len = m->size},
+		{.iov_base = &nul, .iov_len = 1},
+	};
+
+	return transmit(l->fd, iov, 3, m->fds, m->fds_len);
+}
+
 int link_send(struct link *l, const struct link_message *m)
 {
 	struct queue_key key = {m->key.id, m->key.sub, m->key.kind};
+	bool gather = l->bundle && !m->fds_len;
 	uint8_t raw[HEAD_SIZE];
 	struct buf head = {
 		.data = raw, .capacity = HEAD_SIZE, .limit = HEAD_SIZE};
 	int err;
 
-	if (m->size > LINK_MESSAGE_MAX_BYTES - HEAD_SIZE)
+	if (m->size > LINK_MESSAGE_MAX_BYTES - HEAD_SIZE - 1)
 		return -EMSGSIZE;
 	if (m->fds_len > LINK_FDS_MAX)
 		return -EINVAL;
-	if (l->queue) {
+	if (l->queue || !gather ||
+	    message_size(m) > BUNDLE_BYTES - l->bundle_size) {
 		err = link_flush(l);
 		if (err)
 			return err;
 	}
 	put_head(&head, m);
 	if (!l->queue) {
-		struct iovec iov[2] = {
-			{.iov_base = head.data, .iov_len = head.size},
-			{.iov_base = (void *)(uintptr_t)m->value,
-			 .iov_len = m->size},
-		};
-
-		err = transmit(l->fd, iov, m->size ? 2 : 1, m->fds, m->fds_len);
+		if (gather && message_size(m) <= BUNDLE_BYTES)
+			return bundle(l, m, &head);
+		err = send_now(l, m, &head);
 		if (err != -EAGAIN)
 			return err;
 	}
@@ -298,12 +386,12 @@ int link_send(struct link *l, const struct link_message *m)
 
 bool link_pending(const struct link *l)
 {
-	return l->queue != NULL;
+	return l->queue || l->bundle_size;
 }
 
 size_t link_queued_bytes(const struct link *l)
 {
-	return l->queued_bytes;
+	return l->queued_bytes + l->bundle_size;
 }
 
 int link_flush(struct link *l)
@@ -319,7 +407,7 @@ int link_flush(struct link *l)
 			return err;
 		queued_free(l, q);
 	}
-	return 0;
+	return flush_bundle(l);
 }
 
 /* ---- in --------------------------------------------------------------------
@@ -331,7 +419,8 @@ static bool type_known(uint8_t type)
 	       (type >= LINK_HELLO && type <= LINK_FORWARDING);
 }
 
-static bool parse(struct link_message *m, const uint8_t *data, size_t size)
+/* The message at the start; false when there is none that is whole. */
+static bool parse(struct link_message *m, uint8_t *data, size_t size)
 {
 	struct reader r;
 	uint32_t value_size;
@@ -348,10 +437,11 @@ static bool parse(struct link_message *m, const uint8_t *data, size_t size)
 	m->version.epoch = reader_u64(&r);
 	m->version.generation = reader_u64(&r);
 	value_size = reader_u32(&r);
-	if (r.failed || reader_left(&r) != value_size || !type_known(m->type))
+	if (r.failed || value_size >= reader_left(&r) || !type_known(m->type))
 		return false;
 	m->size = value_size;
 	m->value = r.at;
+	data[HEAD_SIZE + value_size] = '\0';
 	return true;
 }
 
@@ -376,6 +466,23 @@ static void take_fds(struct link_message *m, struct msghdr *mh)
 	}
 }
 
+bool link_buffered(const struct link *l)
+{
+	return l->in_at < l->in_size;
+}
+
+/* 1, or -EBADMSG: then the rest of the datagram cannot be trusted either. */
+static int next_message(struct link *l, struct link_message *m)
+{
+	if (!parse(m, l->in + l->in_at, l->in_size - l->in_at)) {
+		l->in_at = l->in_size = 0;
+		link_message_close_fds(m);
+		return -EBADMSG;
+	}
+	l->in_at += message_size(m);
+	return 1;
+}
+
 int link_receive(struct link *l, struct link_message *m)
 {
 	_Alignas(struct cmsghdr) char control[CONTROL_SIZE];
@@ -388,6 +495,8 @@ int link_receive(struct link *l, struct link_message *m)
 	ssize_t n;
 
 	m->fds_len = 0;
+	if (link_buffered(l))
+		return next_message(l, m);
 	do {
 		n = recvmsg(l->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
@@ -399,11 +508,12 @@ int link_receive(struct link *l, struct link_message *m)
 		link_message_close_fds(m);
 		return -EPIPE;
 	}
-	l->in[n] = '\0';
 	if (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ||
-	    (l->refuse_fds && m->fds_len) || !parse(m, l->in, (size_t)n)) {
+	    (l->refuse_fds && m->fds_len)) {
 		link_message_close_fds(m);
 		return -EBADMSG;
 	}
-	return 1;
+	l->in_at = 0;
+	l->in_size = (size_t)n;
+	return next_message(l, m);
 }

@@ -104,7 +104,14 @@ void link_refuse_fds(struct link *l);
  */
 int link_send(struct link *l, const struct link_message *m)
 	__attribute__((warn_unused_result));
-/* True while something waits for EPOLLOUT; then call link_flush() on it. */
+/*
+ * From now on messages without fds are gathered and leave together, in one
+ * datagram, with link_flush(), which the caller owes at the end of its turn:
+ * one wake-up of the other end instead of one a message.
+ */
+int link_gather(struct link *l) __attribute__((warn_unused_result));
+/* True while something waits: after link_flush(), for EPOLLOUT; then call
+ * link_flush() on it. */
 bool link_pending(const struct link *l);
 size_t link_queued_bytes(const struct link *l);
 int link_flush(struct link *l) __attribute__((warn_unused_result));
@@ -112,6 +119,9 @@ int link_flush(struct link *l) __attribute__((warn_unused_result));
  * is gone, -EBADMSG malformed (dropped, its fds closed: count and go on). */
 int link_receive(struct link *l, struct link_message *m)
 	__attribute__((warn_unused_result));
+/* More messages of a datagram that was read already: link_receive() gives
+ * them, the socket does not wake anybody for them. */
+bool link_buffered(const struct link *l);
 
 /* ---- the worker's side ------------------------------------------------------
  */
@@ -151,8 +161,13 @@ int worker_link_create(struct worker_link **out, int fd, const char *proc,
 	__attribute__((warn_unused_result));
 void worker_link_destroy(struct worker_link *w);
 int worker_link_fd(const struct worker_link *w);
+/* At the end of a turn: sends what was put. Anything said below waits for it,
+ * or for the next dispatch. */
+void worker_link_flush(struct worker_link *w);
+/* After worker_link_flush(). */
 bool worker_link_wants_write(const struct worker_link *w);
-/* Reads and dispatches at most `budget` messages; flushes; sends credits. */
+/* Reads and dispatches at least what one datagram holds and about `budget`
+ * messages; flushes; sends credits. */
 void worker_link_dispatch(struct worker_link *w, unsigned budget);
 
 /* token 0: nobody waits. sync with token != 0: committed() follows. */

@@ -28,7 +28,7 @@ static int say(struct worker_link *w, uint8_t type, uint64_t token,
 				 .value = text,
 				 .size = text ? strlen(text) : 0};
 
-	return link_send(w->link, &m);
+	return w->gone ? -EPIPE : link_send(w->link, &m);
 }
 
 int worker_link_create(struct worker_link **out, int fd, const char *proc,
@@ -47,6 +47,8 @@ int worker_link_create(struct worker_link **out, int fd, const char *proc,
 		goto err_free;
 	snprintf(hello, sizeof(hello), "%s %s", proc, SBC_VERSION);
 	err = say(w, LINK_HELLO, 0, hello);
+	if (!err)
+		err = link_gather(w->link);
 	if (err)
 		goto err_link;
 	*out = w;
@@ -224,7 +226,8 @@ void worker_link_dispatch(struct worker_link *w, unsigned budget)
 	struct link_message m;
 	int n;
 
-	while (budget-- && !w->gone) {
+	while ((budget || link_buffered(w->link)) && !w->gone) {
+		budget -= budget > 0;
 		n = link_receive(w->link, &m);
 		if (n == 0)
 			break;
@@ -241,7 +244,12 @@ void worker_link_dispatch(struct worker_link *w, unsigned budget)
 	if (w->gone)
 		return;
 	send_credit(w);
-	if (link_flush(w->link) < 0)
+	worker_link_flush(w);
+}
+
+void worker_link_flush(struct worker_link *w)
+{
+	if (!w->gone && link_flush(w->link) < 0)
 		keeper_gone(w);
 }
 
@@ -255,7 +263,7 @@ int worker_link_put(struct worker_link *w, const struct ha_key *key,
 				 .value = value,
 				 .size = size};
 
-	return link_send(w->link, &m);
+	return w->gone ? -EPIPE : link_send(w->link, &m);
 }
 
 int worker_link_delete(struct worker_link *w, const struct ha_key *key,
@@ -266,7 +274,7 @@ int worker_link_delete(struct worker_link *w, const struct ha_key *key,
 				 .token = token,
 				 .key = *key};
 
-	return link_send(w->link, &m);
+	return w->gone ? -EPIPE : link_send(w->link, &m);
 }
 
 int worker_link_activated(struct worker_link *w, uint64_t epoch)

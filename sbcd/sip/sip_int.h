@@ -24,6 +24,7 @@ enum {
 	SIP_TIMER_C_MS = 24 * 3600 * 1000, /* ours is the call's ring timer */
 	SIP_LINK_BUDGET = 256,
 	SIP_SLOW_MS = 100,
+	SIP_STEPS_MAX = 16, /* inputs in one turn */
 	SIP_URI_SIZE = 128,
 	SIP_COMMIT_MAX_MS = 500, /* the keeper gives up much earlier */
 };

@@ -218,8 +218,10 @@ static int register_link(struct sip_worker *w)
 
 static void watch_link(struct sip_worker *w)
 {
-	bool out = worker_link_wants_write(w->link);
+	bool out;
 
+	worker_link_flush(w->link);
+	out = worker_link_wants_write(w->link);
 	if (out == w->link_wants_out)
 		return;
 	w->link_wants_out = out;
@@ -261,6 +263,16 @@ static int64_t turn(struct sip_worker *w)
 	return wait;
 }
 
+/* Waits for input; then takes what there is, so that one look at the timers
+ * and one write to the keeper serve several messages. */
+static void step(struct sip_worker *w, int64_t wait_ms)
+{
+	for (unsigned i = 0; i < SIP_STEPS_MAX && !w->gone; i++)
+		/* 0: something was done. */
+		if (su_root_step(w->root, i ? 0 : (su_duration_t)wait_ms))
+			return;
+}
+
 static void run(struct sip_worker *w)
 {
 	while (!w->gone) {
@@ -272,7 +284,7 @@ static void run(struct sip_worker *w)
 		wait = sooner(wait, SIP_SLOW_MS);
 		if (w->quiesce_wanted && !w->quiesced && wait > 5)
 			wait = 5;
-		su_root_step(w->root, (su_duration_t)wait);
+		step(w, wait);
 	}
 }
 

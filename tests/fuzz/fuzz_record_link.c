@@ -34,10 +34,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		n = n > size ? size : n;
 		if (!n || send(fds[1], data, n, MSG_DONTWAIT) != (ssize_t)n)
 			break;
-		got = link_receive(l, &m);
-		require(got == 1 || got == -EBADMSG);
-		require(got != 1 || (m.size <= n && !m.fds_len &&
-				     ((const char *)m.value)[m.size] == '\0'));
+		do {
+			got = link_receive(l, &m);
+			require(got == 1 || got == -EBADMSG);
+			require(got != 1 ||
+				(m.size <= n && !m.fds_len &&
+				 ((const char *)m.value)[m.size] == '\0'));
+		} while (link_buffered(l));
 		data += n;
 		size -= n;
 	}

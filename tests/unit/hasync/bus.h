@@ -66,6 +66,7 @@ struct bus {
 	/* False: the frame is lost or changed on purpose. */
 	bool (*tamper)(struct bus *b, uint8_t from, uint8_t *frame,
 		       size_t size);
+	uint32_t gap_ms; /* of nodes that boot from now on */
 	uint8_t lose_type; /* the next frame of this type is lost */
 };
 
@@ -231,6 +232,7 @@ static inline struct node *bus_boot(struct bus *b, uint8_t id)
 		.boot_id = boot * 1000 + id,
 		.commit_timeout_ms = COMMIT_MS,
 		.batch_ms = 2,
+		.gap_ms = b->gap_ms,
 		.batch_bytes = 4096,
 		.status_interval_ms = STATUS_MS,
 		.snapshot_bytes_per_s = 20 << 20,

@@ -103,6 +103,48 @@ static void sync_put_waits_for_the_peer(void **state)
 	bus_assert_equal(a, s);
 }
 
+/* A steady stream of puts that somebody waits for shares frames. */
+static void urgent_batches_keep_a_distance(void **state)
+{
+	struct bus *b = *state;
+	struct node *a = &b->node[1];
+	uint64_t before;
+
+	b->gap_ms = 5;
+	bus_pair(b);
+	bus_run(b, 30);
+	before = a->e->stats.frames_sent;
+	/* The first one does not wait ... */
+	assert_int_equal(bus_put(a, 1, 100, 1, 1), 0);
+	assert_int_equal(ha_engine_deadline_ms(a->e), b->now);
+	bus_flush(a);
+	assert_int_equal(a->e->stats.frames_sent, before + 1);
+	/* ... the next ones do, together, and not longer than the gap; a lazy
+	 * one rides along. */
+	b->now += 1;
+	assert_int_equal(bus_put(a, 2, 100, 2, 2), 0);
+	bus_flush(a);
+	b->now += 2;
+	assert_int_equal(bus_put(a, 3, 100, 3, 3), 0);
+	assert_int_equal(bus_put(a, 4, 100, 3, 0), 0);
+	bus_flush(a);
+	assert_int_equal(a->e->stats.frames_sent, before + 1);
+	assert_int_equal(ha_engine_deadline_ms(a->e), b->now + 2);
+	b->now += 2;
+	bus_flush(a);
+	assert_int_equal(a->e->stats.frames_sent, before + 2);
+	bus_run(b, 20);
+	for (int token = 1; token <= 3; token++)
+		assert_int_equal(a->tokens[token], TOKEN_DONE);
+	/* Quiet for a gap: at once again. */
+	before = a->e->stats.frames_sent;
+	assert_int_equal(bus_put(a, 5, 100, 5, 4), 0);
+	bus_flush(a);
+	assert_int_equal(a->e->stats.frames_sent, before + 1);
+	bus_run(b, 20);
+	bus_assert_equal(a, &b->node[2]);
+}
+
 static void lazy_puts_are_batched(void **state)
 {
 	struct bus *b = *state;
@@ -494,6 +536,7 @@ int main(void)
 		T(only_the_active_writes),
 		T(epoch_of_another_is_refused),
 		T(sync_put_waits_for_the_peer),
+		T(urgent_batches_keep_a_distance),
 		T(lazy_puts_are_batched),
 		T(large_records_travel_in_fragments),
 		T(fragments_with_a_hole_are_refused),

@@ -272,6 +272,7 @@ static void one_seed(uint64_t seed)
 	struct world *w = calloc(1, sizeof(*w));
 
 	bus_open(&w->b);
+	w->b.gap_ms = seed % 3 * 4;
 	w->b.rnd += seed * 0x9e3779b97f4a7c15u;
 	w->active = bus_boot(&w->b, 1);
 	bus_activate(w->active);

@@ -234,7 +234,7 @@ static void all_members_arrive(void **state)
 
 static void largest_message(void **state)
 {
-	size_t size = LINK_MESSAGE_MAX_BYTES - 44;
+	size_t size = LINK_MESSAGE_MAX_BYTES - 45;
 	char *value = malloc(size + 1);
 	struct link_message m = {.type = LINK_PUT, .value = value};
 	struct link *other;
@@ -266,17 +266,22 @@ static void malformed_messages_are_dropped(void **state)
 		raw[0] = LINK_PUT;
 		assert_int_equal(send(bare, raw, n, 0), n);
 		assert_int_equal(link_receive(keeper, &msg),
-				 n == 44 ? 1 : -EBADMSG);
+				 n >= 45 ? 1 : -EBADMSG);
+		/* What follows a whole message is none. */
+		assert_int_equal(link_buffered(keeper), n > 45);
+		if (n > 45)
+			assert_int_equal(link_receive(keeper, &msg), -EBADMSG);
+		assert_false(link_buffered(keeper));
 	}
 	raw[43] = 9;
-	assert_int_equal(send(bare, raw, 44 + 8, 0), 52);
+	assert_int_equal(send(bare, raw, 45 + 8, 0), 53);
 	assert_int_equal(link_receive(keeper, &msg), -EBADMSG);
 	raw[43] = 0;
 	raw[0] = 0;
-	assert_int_equal(send(bare, raw, 44, 0), 44);
+	assert_int_equal(send(bare, raw, 45, 0), 45);
 	assert_int_equal(link_receive(keeper, &msg), -EBADMSG);
 	raw[0] = 200;
-	assert_int_equal(send(bare, raw, 44, 0), 44);
+	assert_int_equal(send(bare, raw, 45, 0), 45);
 	assert_int_equal(link_receive(keeper, &msg), -EBADMSG);
 	raw[0] = LINK_PUT;
 	raw[40] = 0;
@@ -287,7 +292,7 @@ static void malformed_messages_are_dropped(void **state)
 	assert_int_equal(link_receive(keeper, &msg), -EBADMSG);
 	/* And the link still works. */
 	memset(raw + 40, 0, 4);
-	assert_int_equal(send(bare, raw, 44, 0), 44);
+	assert_int_equal(send(bare, raw, 45, 0), 45);
 	assert_int_equal(link_receive(keeper, &msg), 1);
 }
 
@@ -295,7 +300,7 @@ static void send_with_fds(size_t n)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(253 * sizeof(int))] = {
 		0};
-	uint8_t raw[44] = {LINK_PUT};
+	uint8_t raw[45] = {LINK_PUT};
 	struct iovec iov = {raw, sizeof(raw)};
 	struct msghdr mh = {.msg_iov = &iov,
 			    .msg_iovlen = 1,
@@ -358,21 +363,21 @@ static void full_socket_queues_and_coalesces(void **state)
 	/* The same key again and again: only the last one waits. */
 	for (uint64_t i = 0; i < 1000; i++)
 		send_record(42, 500000 + i, &i, sizeof(i));
-	assert_int_equal(link_queued_bytes(keeper) - empty, 44 + 8);
+	assert_int_equal(link_queued_bytes(keeper) - empty, 45 + 8);
 	/* Puts somebody waits for are all kept, plain ones are replaced. */
 	assert_int_equal(link_send(keeper, &put), 0);
 	put.value = "bbbb";
 	assert_int_equal(link_send(keeper, &put), 0);
-	assert_int_equal(link_queued_bytes(keeper) - empty, 52 + 48);
+	assert_int_equal(link_queued_bytes(keeper) - empty, 53 + 49);
 	put.token = 5;
 	put.flags = LINK_F_SYNC;
 	put.value = "cccc";
 	assert_int_equal(link_send(keeper, &put), 0);
-	assert_int_equal(link_queued_bytes(keeper) - empty, 52 + 48);
+	assert_int_equal(link_queued_bytes(keeper) - empty, 53 + 49);
 	put.token = 6;
 	put.value = "dddd";
 	assert_int_equal(link_send(keeper, &put), 0);
-	assert_int_equal(link_queued_bytes(keeper) - empty, 52 + 96);
+	assert_int_equal(link_queued_bytes(keeper) - empty, 53 + 98);
 	put.flags = 0;
 	assert_int_equal(link_send(keeper, &put), 0);
 	assert_int_equal(link_send(keeper, &put), 0);
@@ -380,7 +385,7 @@ static void full_socket_queues_and_coalesces(void **state)
 	put.flags = LINK_F_SYNC;
 	assert_int_equal(link_send(keeper, &put), 0);
 	assert_int_equal(link_send(keeper, &put), 0);
-	assert_int_equal(link_queued_bytes(keeper) - empty, 52 + 6 * 48);
+	assert_int_equal(link_queued_bytes(keeper) - empty, 53 + 6 * 49);
 
 	assert_int_equal(link_create(&other, bare), 0);
 	bare = -1;
@@ -545,7 +550,13 @@ static void answers_arrive(void **state)
 	assert_int_equal(worker_link_activated(worker, 0xfeed), 0);
 	assert_int_equal(worker_link_quiesced(worker), 0);
 	assert_int_equal(worker_link_reply(worker, 6, "{}"), 0);
+	/* They leave together at the end of the turn. */
+	assert_int_equal(link_receive(keeper, &msg), 0);
+	assert_true(worker_link_wants_write(worker));
+	worker_link_flush(worker);
+	assert_false(worker_link_wants_write(worker));
 	assert_int_equal(link_receive(keeper, &msg), 1);
+	assert_true(link_buffered(keeper));
 	assert_int_equal(msg.type, LINK_PUT);
 	assert_int_equal(msg.flags, LINK_F_SYNC);
 	assert_int_equal(msg.token, 99);
@@ -562,6 +573,69 @@ static void answers_arrive(void **state)
 	assert_int_equal(msg.type, LINK_REPLY);
 	assert_int_equal(msg.token, 6);
 	assert_string_equal(msg.value, "{}");
+	assert_false(link_buffered(keeper));
+	assert_int_equal(link_receive(keeper, &msg), 0);
+}
+
+/* One wake-up for many messages, and all of them read whatever the budget:
+ * the socket tells nobody of the rest of a datagram. */
+static void gathered_messages_arrive_whole(void **state)
+{
+	static char value[3000];
+	unsigned datagrams = 0;
+	uint64_t seq = 0;
+
+	assert_int_equal(link_gather(keeper), 0);
+	for (unsigned i = 0; i < 100; i++) {
+		send_record(i, ++seq, value, i * 30);
+		if (i == 50) {
+			char big[40000] = "big";
+
+			/* Too large to travel with others, in its place. */
+			send_record(1000, ++seq, big, sizeof(big));
+		}
+	}
+	assert_int_equal(link_flush(keeper), 0);
+	assert_false(link_pending(keeper));
+	while (seen.records < 101) {
+		assert_true(++datagrams < 20);
+		worker_link_dispatch(worker, 1);
+		assert_int_equal(seen.gone, 0);
+	}
+	assert_int_equal(seen.last_id, 99);
+	assert_in_range(datagrams, 5, 10);
+}
+
+/* A bundle that finds the socket full goes before everything after it. */
+static void a_bundle_waits_for_room(void **state)
+{
+	static char value[8192];
+	uint64_t sent = 0, got = 0;
+	struct link *other;
+	int n;
+
+	assert_int_equal(link_gather(keeper), 0);
+	do {
+		send_plain(LINK_QUERY, ++sent, NULL);
+		sent++;
+		send_record(sent, sent, value, sizeof(value));
+		assert_int_equal(link_flush(keeper), 0);
+	} while (!link_pending(keeper));
+	for (unsigned i = 0; i < 10; i++)
+		send_plain(LINK_QUERY, ++sent, "{}");
+	assert_int_equal(link_create(&other, bare), 0);
+	bare = -1;
+	while (got < sent) {
+		n = link_receive(other, &msg);
+		assert_in_range(n, 0, 1);
+		if (n)
+			assert_int_equal(msg.token, ++got);
+		else
+			assert_int_equal(link_flush(keeper), 0);
+	}
+	assert_false(link_pending(keeper));
+	assert_int_equal(link_queued_bytes(keeper), 0);
+	link_destroy(other);
 }
 
 /* A replay of many windows: the keeper sends only what it has credit for. */
@@ -665,6 +739,7 @@ static void worker_waits_for_room(void **state)
 		assert_int_equal(worker_link_put(worker, &key, value,
 						 sizeof(value), true, n),
 				 0);
+		worker_link_flush(worker);
 	}
 	while (got < n) {
 		int r = link_receive(keeper, &msg);
@@ -695,8 +770,10 @@ int main(void)
 		BARE(the_queue_is_bounded),
 		BARE(queued_fds_arrive),
 		BARE(undelivered_fds_are_closed),
+		BARE(a_bundle_waits_for_room),
 		WORKER(every_message_is_dispatched),
 		WORKER(answers_arrive),
+		WORKER(gathered_messages_arrive_whole),
 		WORKER(credits_pace_a_replay),
 		WORKER(death_of_the_keeper),
 		WORKER(death_of_the_worker),
