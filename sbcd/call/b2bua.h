@@ -94,7 +94,10 @@ struct call_ops {
 	/* b2bua_cancelled() follows. */
 	void (*cancel)(void *ctx, struct txn *t, const char *why,
 		       uint64_t token);
+	/* A response once more. */
 	void (*retransmit)(void *ctx, struct txn *t);
+	/* A request once more, as it was. */
+	void (*repeat)(void *ctx, struct txn *t);
 	/* From t->request, t->response, t->branch. */
 	int (*restore)(void *ctx, struct txn *t, const struct rec_dialog *d);
 	/* Ends the stack's transaction. */
@@ -181,6 +184,9 @@ int b2bua_record(struct b2bua *b, const struct ha_key *key, const void *value,
 void b2bua_activate(struct b2bua *b);
 /* Restores the transactions of a call now: something came in for it. */
 void b2bua_restore_call(struct b2bua *b, struct call *c);
+/* What was answered to `peer` until now is lost: asks again for the answers to
+ * transactions of before the take-over. */
+void b2bua_repeat(struct b2bua *b, const struct addr *peer);
 /* The server INVITE a CANCEL without transaction belongs to, restored. */
 struct txn *b2bua_find_invite(struct b2bua *b, const struct call_message *m);
 /* A worker died of this call's records (0: of all calls'): it is ended as far

@@ -88,6 +88,7 @@ struct txn {
 	bool provisional; /* client: a 1xx came */
 	bool cancelled; /* client: a CANCEL went or waits for a 1xx */
 	bool waiting; /* client: nothing heard yet */
+	bool restored; /* it was begun by the node before us */
 	bool done; /* final response on its way out; free when sent */
 	bool wants_prack; /* server INVITE: the caller requires 100rel */
 	bool unpracked; /* `response` is a 1xx of ours without its PRACK */

@@ -268,6 +268,15 @@ void b2bua_cancelled(struct b2bua *b, struct txn *t, uint16_t status)
 	}
 }
 
+void b2bua_repeat(struct b2bua *b, const struct addr *peer)
+{
+	for (struct call *c = b->calls; c; c = c->hh.next)
+		for (struct txn *t = c->txns; t; t = t->next)
+			if (t->side == TXN_CLIENT && t->restored &&
+			    addr_equal(&t->peer, peer))
+				b->ops->repeat(b->ctx, t);
+}
+
 /* What cannot be gone on with is given up; the peer sends it again. */
 static void txn_resume(struct txn *t)
 {
@@ -285,6 +294,7 @@ static void txn_resume(struct txn *t)
 		txn_free(t);
 		return;
 	}
+	t->restored = true;
 	if (t->side == TXN_CLIENT)
 		txn_wait(t);
 	if (t->cancelled)

@@ -8,12 +8,14 @@
  * su_getaddrinfo never asks a name server: a Via with a host name in maddr
  *                would stop everything for as long as that takes
  * su_socket, su_close, accept   bound the connections of each listener
+ * connect        sees where the stack's connections go
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sbcd/base/clock.h"
@@ -32,6 +34,10 @@ static struct {
 	uint32_t cap[FDS_MAX]; /* of a listener */
 	uint32_t conns[FDS_MAX]; /* of a listener */
 	uint32_t listener[FDS_MAX]; /* of a connection, fd + 1 */
+	bool stream[FDS_MAX]; /* of the stack */
+	uint64_t opened[FDS_MAX]; /* id of a connection, 0 = none */
+	const struct guard_conn_ops *watch;
+	void *watch_ctx;
 	struct input inputs[FDS_MAX]; /* of a stream */
 	struct quarantine quarantine;
 } guard;
@@ -51,6 +57,12 @@ void guard_listen(bool on)
 void guard_cap(uint32_t max)
 {
 	guard.cap_next = max;
+}
+
+void guard_watch(const struct guard_conn_ops *ops, void *ctx)
+{
+	guard.watch = ops;
+	guard.watch_ctx = ctx;
 }
 
 void guard_quarantine(unsigned slot, const struct rec_quarantine *r)
@@ -272,13 +284,47 @@ su_socket_t su_socket(int af, int socktype, int proto)
 		guard.cap[fd] = socktype == SOCK_STREAM ? guard.cap_next : 0;
 		guard.conns[fd] = 0;
 		guard.listener[fd] = 0;
+		guard.stream[fd] = socktype == SOCK_STREAM;
+		guard.opened[fd] = 0;
 		memset(&guard.inputs[fd], 0, sizeof(guard.inputs[fd]));
 	}
 	return fd;
 }
 
+static void note_opened(int fd, const struct sockaddr *to)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct addr local, remote;
+
+	if (!guard.watch || guard.opened[fd] ||
+	    getsockname(fd, (struct sockaddr *)&ss, &len) ||
+	    addr_from_sockaddr(&local, (struct sockaddr *)&ss) ||
+	    addr_from_sockaddr(&remote, to))
+		return;
+	guard.opened[fd] =
+		guard.watch->opened(guard.watch_ctx, &local, &remote);
+}
+
+int connect(int fd, const struct sockaddr *to, socklen_t len)
+{
+	int rc = (int)syscall(SYS_connect, fd, to, len);
+	int err = errno;
+
+	if (tracked(fd) && guard.stream[fd] && (!rc || err == EINPROGRESS))
+		note_opened(fd, to);
+	errno = err;
+	return rc;
+}
+
 int su_close(su_socket_t fd)
 {
+	if (tracked(fd)) {
+		guard.stream[fd] = false;
+		if (guard.opened[fd] && guard.watch)
+			guard.watch->closed(guard.watch_ctx, guard.opened[fd]);
+		guard.opened[fd] = 0;
+	}
 	if (tracked(fd) && guard.listener[fd]) {
 		guard.conns[guard.listener[fd] - 1]--;
 		guard.listener[fd] = 0;

@@ -104,7 +104,7 @@ nta_outgoing_t *message_send(struct sip_agent *a, msg_t *msg,
 	return nta_outgoing_mcreate(a->nta, cb, t, (url_string_t *)uri, msg,
 				    TPTAG_IDENT(agent_ident(hop->addr.family)),
 				    TAG_IF(branch, NTATAG_BRANCH_KEY(branch)),
-				    TAG_IF(!branch, NTATAG_STATELESS(1)),
+				    TAG_IF(!cb, NTATAG_STATELESS(1)),
 				    TAG_END());
 }
 

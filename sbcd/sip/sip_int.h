@@ -40,6 +40,7 @@ struct sip_agent {
 };
 
 struct barrier;
+struct conn;
 struct held;
 struct ping;
 
@@ -58,6 +59,7 @@ struct sip_worker {
 	size_t held_len;
 	struct held *failed; /* requests the stack did not take */
 	struct ping *pings; /* one a session agent */
+	struct conn *conns; /* connections of the node before us */
 	uint64_t epoch;
 	bool quiesce_wanted, quiesced;
 	uint64_t quiesce_until_ms;
@@ -119,7 +121,8 @@ struct next_hop {
 };
 int message_next_hop(const struct sip_agent *a, const struct rec_dialog *d,
 		     struct next_hop *out) __attribute__((warn_unused_result));
-/* The stack's transaction to there; NULL, then `msg` is still the caller's. */
+/* The stack's transaction to there; NULL, then `msg` is still the caller's.
+ * Without a callback it has none and is no pointer. */
 nta_outgoing_t *message_send(struct sip_agent *a, msg_t *msg,
 			     const struct next_hop *hop, nta_response_f *cb,
 			     struct txn *t, const char *branch);
@@ -195,6 +198,17 @@ void pings_turn(struct sip_worker *w, uint64_t now_ms);
 json_t *pings_json(const struct sip_worker *w);
 void pings_destroy(struct sip_worker *w);
 
+/* ---- conns.c ----------------------------------------------------------------
+ */
+void conns_init(struct sip_worker *w);
+/* A REC_CONN from the keeper; -EBADMSG: not applicable. */
+int conns_record(struct sip_worker *w, const struct ha_key *key,
+		 const void *value, size_t size)
+	__attribute__((warn_unused_result));
+/* Ends what the peers still take for connections. */
+void conns_turn(struct sip_worker *w, uint64_t now_ms);
+void conns_destroy(struct sip_worker *w);
+
 /* ---- query.c
  * ------------------------------------------------------------------------
  */
@@ -215,5 +229,13 @@ void guard_idle(void);
 /* Stream sockets made from now on accept at most `max` connections at a time
  * each; 0 = no bound. */
 void guard_cap(uint32_t max);
+/* Hears of connections the stack opens. `opened` gives them an id, 0 = of no
+ * interest; `closed` follows. NULL ends it. */
+struct guard_conn_ops {
+	uint64_t (*opened)(void *ctx, const struct addr *local,
+			   const struct addr *remote);
+	void (*closed)(void *ctx, uint64_t id);
+};
+void guard_watch(const struct guard_conn_ops *ops, void *ctx);
 
 #endif

@@ -149,6 +149,21 @@ static void op_retransmit(void *ctx, struct txn *t)
 		nta_incoming_mreply(t->handle, msg);
 }
 
+static void op_repeat(void *ctx, struct txn *t)
+{
+	struct next_hop hop = {.addr = t->peer, .transport = t->transport};
+	struct sip_agent *a = txn_agent(t);
+	msg_t *msg = NULL;
+
+	if (t->handle)
+		msg = message_parse(t->request.data, t->request.size);
+	else if (a && t->cancel)
+		msg = message_cancel(a, t, NULL);
+	/* The stack's transaction takes the answer: same branch. */
+	if (!a || !msg || !message_send(a, msg, &hop, NULL, NULL, t->branch))
+		msg_destroy(msg);
+}
+
 static tport_t *primary_of(const struct sip_agent *a, const char *proto,
 			   uint8_t family)
 {
@@ -305,6 +320,7 @@ const struct call_ops sip_call_ops = {
 	.ack = op_ack,
 	.cancel = op_cancel,
 	.retransmit = op_retransmit,
+	.repeat = op_repeat,
 	.restore = op_restore,
 	.release = op_release,
 	.forget = op_forget,

@@ -84,6 +84,8 @@ static int on_config(void *ctx, const char *text, const char *node_text)
 		err = agents_create(w);
 	if (!err)
 		err = pings_create(w);
+	if (!err)
+		conns_init(w);
 out:
 	explicit_bzero(&p.key, sizeof(p.key));
 	if (err)
@@ -115,9 +117,12 @@ static void on_record(void *ctx, const struct ha_key *key,
 	if (!w->b2bua)
 		return;
 	counters_set_busy(w->counters, BUSY_RECORD, key, sizeof(*key));
-	err = key->kind == REC_QUARANTINE
-		      ? quarantine(key, value, size)
-		      : b2bua_record(w->b2bua, key, value, size);
+	if (key->kind == REC_QUARANTINE)
+		err = quarantine(key, value, size);
+	else if (key->kind == REC_CONN)
+		err = conns_record(w, key, value, size);
+	else
+		err = b2bua_record(w->b2bua, key, value, size);
 	counters_set_busy(w->counters, BUSY_NOTHING, NULL, 0);
 	if (err) {
 		counters_add(w->counters, COUNTER_sip_record_rejected, 1);
@@ -136,6 +141,7 @@ static void on_activate(void *ctx, uint64_t epoch)
 	w->epoch = epoch;
 	b2bua_activate(w->b2bua);
 	guard_listen(true);
+	w->slow_ms = 0;
 	pings_start(w);
 	if (worker_link_activated(w->link, epoch))
 		stop(w, 1);
@@ -258,6 +264,7 @@ static int64_t turn(struct sip_worker *w)
 	/* Pings and sums may come late. */
 	w->slow_ms = now_ms + SIP_SLOW_MS;
 	agents_count(w);
+	conns_turn(w, now_ms);
 	if (!w->quiesce_wanted && b2bua_active(w->b2bua))
 		pings_turn(w, now_ms);
 	return wait;
@@ -293,6 +300,7 @@ static void finish(struct sip_worker *w)
 {
 	if (w->pings)
 		pings_destroy(w);
+	conns_destroy(w);
 	b2bua_destroy(w->b2bua);
 	outbox_destroy(w);
 	agents_destroy(w);

@@ -118,6 +118,7 @@ static const struct call_ops ops = {
 	.ack = op_ack,
 	.cancel = op_cancel,
 	.retransmit = op_retransmit,
+	.repeat = op_retransmit,
 	.restore = op_restore,
 	.release = op_release,
 	.forget = op_forget,

@@ -527,7 +527,7 @@ def run(w, runs, kill, settle):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("transport", ["udp"])
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_power_loss_at_every_point(world, transport):
     w = world
     w.peers()

@@ -162,6 +162,11 @@ static UNUSED void fake_retransmit(void *ctx, struct txn *t)
 	note(NULL, 0, 0, "again %c", side_letter(t->leg));
 }
 
+static UNUSED void fake_repeat(void *ctx, struct txn *t)
+{
+	note(NULL, 0, 0, "ask again %c", side_letter(t->leg));
+}
+
 static UNUSED int fake_restore(void *ctx, struct txn *t,
 			       const struct rec_dialog *d)
 {
@@ -293,6 +298,7 @@ static const struct call_ops fake_ops = {
 	.ack = fake_ack,
 	.cancel = fake_cancel,
 	.retransmit = fake_retransmit,
+	.repeat = fake_repeat,
 	.restore = fake_restore,
 	.release = fake_release,
 	.forget = fake_forget,

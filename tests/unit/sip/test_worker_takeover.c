@@ -4,6 +4,10 @@
  */
 #include "harness_call.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/syscall.h>
+
 /* What TCP peers see of it: their connections are gone. */
 static void take_over(void)
 {
@@ -504,6 +508,66 @@ static void same_names_on_any_node(void **state)
 	keeper_expect_records(0);
 }
 
+/* The worker's connections go without a word, as those of a node that has lost
+ * its power: the peers know nothing of it. */
+static void vanish(void)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, keeper.pid, 0), on = 1;
+
+	assert_true(pidfd >= 0);
+	kill(keeper.pid, SIGSTOP);
+	for (int i = 3; i < 256; i++) {
+		int fd = (int)syscall(SYS_pidfd_getfd, pidfd, i, 0);
+
+		if (fd < 0)
+			continue;
+		/* One under repair sends nothing when it is closed. */
+		(void)!setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on));
+		close(fd);
+	}
+	close(pidfd);
+	keeper_kill();
+}
+
+/* What the callee would answer on the old connection would be lost. */
+static void half_open(void **state)
+{
+	uint64_t deadline = clock_mono_ms() + WAIT_MS;
+
+	establish();
+	assert_int_equal(um.conns_len, 1);
+	vanish();
+	keeper_start(true);
+	keeper_wait_active();
+	while (um.conns_len && clock_mono_ms() < deadline)
+		ua_receive(&um, 20);
+	assert_int_equal(um.conns_len, 0);
+	ua_drop(&pbx);
+	bye(&b, &pbx);
+}
+
+/* And what it has answered there is lost: it is asked once more. */
+static void half_open_while_it_rings(void **state)
+{
+	char *inv;
+
+	invite();
+	inv = keep(um.msg);
+	answer_to(&um, inv, 180, "callee", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	run_ms(20);
+	vanish();
+	ua_drop(&pbx);
+	keeper_start(true);
+	keeper_wait_active();
+	for (int i = 0; i < 2; i++) {
+		expect(&um, "INVITE");
+		assert_string_equal(header(um.msg, "Via"), header(inv, "Via"));
+	}
+	answer_to(&um, inv, 486, "callee", NULL, NULL);
+	expect_status(&pbx, 486, "INVITE");
+}
+
 static void replay_is_idempotent(void **state)
 {
 	establish();
@@ -540,6 +604,10 @@ int main(void)
 		CASE(same_names_on_any_node),
 		CASE(replay_is_idempotent),
 	};
+	const struct CMUnitTest streams[] = {
+		CASE(half_open),
+		CASE(half_open_while_it_rings),
+	};
 	int failed;
 
 	if (stage_network(NULL))
@@ -548,5 +616,6 @@ int main(void)
 	failed += run_all("udp");
 	tcp_peers = true;
 	failed += run_all("tcp");
+	failed += cmocka_run_group_tests(streams, NULL, NULL);
 	return failed;
 }
