@@ -515,6 +515,8 @@ static void vanish(void)
 	int pidfd = (int)syscall(SYS_pidfd_open, keeper.pid, 0), on = 1;
 
 	assert_true(pidfd >= 0);
+	/* A delayed ACK of a peer would find out. */
+	run_ms(300);
 	kill(keeper.pid, SIGSTOP);
 	for (int i = 3; i < 256; i++) {
 		int fd = (int)syscall(SYS_pidfd_getfd, pidfd, i, 0);
