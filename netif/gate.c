@@ -18,7 +18,7 @@ enum {
 	RULESET_BYTES =
 		1536 +
 		GATE_NICS_MAX * (NIC_BYTES + GATE_GATEWAYS_MAX * GATEWAY_BYTES),
-	WATCH_BYTES = (GATE_NICS_MAX + NETIF_GATE_LINKS_MAX) * 160,
+	WATCH_BYTES = 64 + GATE_NICS_MAX * 160,
 	COMMAND_BYTES = 256 + GATE_NICS_MAX * 2 * 64,
 };
 
@@ -31,7 +31,8 @@ struct netif_gate {
 	pthread_mutex_t lock;
 	size_t nics_len;
 	char nics[GATE_NICS_MAX][IF_NAMESIZE];
-	uint16_t udp_port, token_at; /* of netif_gate_watch() */
+	uint16_t token_at; /* of netif_gate_watch() */
+	size_t links_len;
 };
 
 /* Text that does not fit is a bug: sizes follow from GATE_NICS_MAX. */
@@ -158,6 +159,7 @@ static int gate_install(struct netif_gate *g, const struct netif_gate_nic *nics)
 		     "counter tokens { }\n"
 		     "set lease { type ifname; flags timeout; }\n"
 		     "set exempt { type ether_type; }\n"
+		     "set ports { type inet_service; }\n"
 		     /* One element, when fenced. It needs a key that is the
 			same on all NICs, at ingress and at egress. */
 		     "set fenced { type iface_type; flags dynamic; size 4; }\n"
@@ -370,27 +372,39 @@ static void add_ingress_chain(struct text *t, const char *nic, size_t i)
 		 i, nic);
 }
 
-int netif_gate_watch(struct netif_gate *g, const struct netif_gate_watch *w)
+int netif_gate_watch(struct netif_gate *g, uint16_t token_at)
 {
 	char command[WATCH_BYTES];
 	struct text t = {.buf = command, .size = sizeof(command)};
 
-	if (w->links_len > NETIF_GATE_LINKS_MAX)
-		return -EINVAL;
 	text_add(&t, "table netdev " NETIF_GATE_TABLE " {\n");
 	for (size_t i = 0; i < g->nics_len; i++)
 		add_ingress_chain(&t, g->nics[i], i);
-	for (size_t i = 0; i < w->links_len; i++) {
-		if (!nic_name_is_plain(w->links[i]))
-			return -EINVAL;
-		if (!if_nametoindex(w->links[i]))
-			return -ENODEV;
-		add_ingress_chain(&t, w->links[i], g->nics_len + i);
-	}
 	text_add(&t, "}\n");
-	g->udp_port = w->udp_port;
-	g->token_at = w->token_at;
+	g->token_at = token_at;
 	return gate_run(g, command);
+}
+
+int netif_gate_watch_link(struct netif_gate *g, const char *nic, uint16_t port)
+{
+	char command[512];
+	struct text t = {.buf = command, .size = sizeof(command)};
+	int err;
+
+	if (!nic_name_is_plain(nic) || g->links_len == NETIF_GATE_LINKS_MAX)
+		return -EINVAL;
+	if (!if_nametoindex(nic))
+		return -ENODEV;
+	text_add(&t, "table netdev " NETIF_GATE_TABLE " {\n");
+	add_ingress_chain(&t, nic, g->nics_len + g->links_len);
+	text_add(&t,
+		 "}\n"
+		 "add element netdev " NETIF_GATE_TABLE " ports { %u }\n",
+		 port);
+	err = gate_run(g, command);
+	if (!err)
+		g->links_len++;
+	return err;
 }
 
 static void add_token_rule(struct text *t, const char *what, unsigned bits,
@@ -419,8 +433,8 @@ int netif_gate_arm(struct netif_gate *g,
 	snprintf(what, sizeof(what), "ether type 0x%04x @ll",
 		 (unsigned)NETIF_GATE_EXEMPT_BEAT);
 	add_token_rule(&t, what, (14u + g->token_at) * 8, token);
-	snprintf(what, sizeof(what), "udp dport %u @th", g->udp_port);
-	add_token_rule(&t, what, (8u + g->token_at) * 8, token);
+	add_token_rule(&t, "udp dport @ports @th", (8u + g->token_at) * 8,
+		       token);
 	err = gate_run(g, command);
 	explicit_bzero(command, sizeof(command));
 	return err;

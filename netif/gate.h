@@ -118,22 +118,21 @@ int netif_gate_exempt(struct netif_gate *g, enum netif_gate_exemption what,
 		      bool on) __attribute__((warn_unused_result));
 
 /* ---- fence --------------------------------------------------------------- */
-enum { NETIF_GATE_TOKEN_LEN = 16, NETIF_GATE_LINKS_MAX = 4 };
-
-/* Where tokens come from, besides beats on the NICs of the gate. */
-struct netif_gate_watch {
-	const char *links[NETIF_GATE_LINKS_MAX]; /* NICs of the HA links */
-	size_t links_len;
-	uint16_t udp_port; /* of beats there */
-	uint16_t token_at; /* offset in a beat */
-};
+enum { NETIF_GATE_TOKEN_LEN = 16, NETIF_GATE_LINKS_MAX = 8 };
 
 /*
- * From now on every frame that comes in on these NICs and on those of the
- * gate is looked at in the kernel (ingress chains of the same table). Once,
- * before the first arm(). -ENODEV when a link is missing.
+ * From now on every beat that comes in on the NICs of the gate is looked at in
+ * the kernel (ingress chains of the same table), at this offset. Once, before
+ * the first arm().
  */
-int netif_gate_watch(struct netif_gate *g, const struct netif_gate_watch *w)
+int netif_gate_watch(struct netif_gate *g, uint16_t token_at)
+	__attribute__((warn_unused_result));
+
+/*
+ * And those that come by UDP on this link; once a link, the port being the
+ * same for all, in effect at once. -ENODEV.
+ */
+int netif_gate_watch_link(struct netif_gate *g, const char *nic, uint16_t port)
 	__attribute__((warn_unused_result));
 
 /*

@@ -17,6 +17,28 @@ struct gwprobe {
 	uint64_t start_ms, asked_ms;
 };
 
+static bool silent(uint64_t now_ms, uint64_t peer_ms, uint32_t beat_ms)
+{
+	return peer_ms &&
+	       now_ms > peer_ms + (uint64_t)GWPROBE_SILENT_BEATS * beat_ms;
+}
+
+bool gwprobe_urgent(uint64_t now_ms, uint64_t peer_ms, uint32_t beat_ms)
+{
+	return silent(now_ms, peer_ms, beat_ms) &&
+	       now_ms - peer_ms < GWPROBE_URGENT_FOR_MS;
+}
+
+uint64_t gwprobe_since_ms(uint64_t now_ms, uint64_t peer_ms, uint32_t beat_ms)
+{
+	uint64_t since_ms =
+		now_ms > GWPROBE_LOST_MS ? now_ms - GWPROBE_LOST_MS : 0;
+
+	if (silent(now_ms, peer_ms, beat_ms) && peer_ms > since_ms)
+		return peer_ms;
+	return since_ms;
+}
+
 static void on_answer(void *ctx, uint32_t events)
 {
 	struct gwprobe *p = ctx;

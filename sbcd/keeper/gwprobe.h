@@ -21,7 +21,23 @@ enum {
 	GWPROBE_ASK_MS = 1000,
 	GWPROBE_URGENT_MS = 20,
 	GWPROBE_LOST_MS = 3500, /* three questions without an answer */
+	GWPROBE_URGENT_FOR_MS = 3000,
+	/* Beats that may be missing before the peer counts as silent: more
+	 * than get lost, and few enough to ask before anything is decided. */
+	GWPROBE_SILENT_BEATS = 3,
 };
+
+/*
+ * peer_ms: when the peer was heard last on any path, 0 = never. Whether to
+ * ask often, because it fell silent and a decision is near.
+ */
+bool gwprobe_urgent(uint64_t now_ms, uint64_t peer_ms, uint32_t beat_ms);
+/*
+ * An answer after this proves that a gateway is there. While the peer is
+ * silent one from before proves nothing: both may have been behind the switch
+ * that failed.
+ */
+uint64_t gwprobe_since_ms(uint64_t now_ms, uint64_t peer_ms, uint32_t beat_ms);
 
 struct gwprobe;
 

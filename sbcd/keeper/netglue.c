@@ -21,8 +21,6 @@
 enum {
 	TABLE_BASE = 1000, /* routing tables 1000, 1001, ... */
 	MONITOR_BUDGET = 64,
-	SILENT_BEATS = 3,
-	URGENT_FOR_MS = 3000,
 };
 
 struct glue_nif {
@@ -44,6 +42,7 @@ struct netglue {
 	struct glue_nif nifs[CONFIG_NIFS_MAX];
 	size_t nifs_len;
 	struct hasock ha;
+	bool watched[CONFIG_HA_LINKS_MAX]; /* tokens there are recognised */
 	struct netif_monitor *monitor;
 	struct loop_fd *monitor_watch;
 	bool owned;
@@ -135,33 +134,35 @@ static int gate_make(struct netglue *g)
 	return err;
 }
 
+/* An HA link may come up after us: until then its tokens wait for us. */
+static void fence_watch_links(struct netglue *g)
+{
+	for (size_t i = 0; i < g->node->ha_len; i++) {
+		char nic[IF_NAMESIZE];
+		struct netif_ip ip;
+		int err;
+
+		if (g->watched[i] || ip_of(&ip, &g->node->ha_addrs[i], 0) ||
+		    netif_link_of_ip(&ip, nic))
+			continue;
+		err = netif_gate_watch_link(g->gate, nic,
+					    g->conf->cluster.beat_port);
+		g->watched[i] = !err;
+		log_msg(err ? LOG_ERR : LOG_INFO,
+			"ha-link=%zu nic=%s event=fence-watched error=\"%s\"",
+			i + 1, nic, err ? strerror(-err) : "none");
+	}
+}
+
 /* The kernel looks for fence tokens where beats come in. */
 static int fence_watch(struct netglue *g)
 {
-	char nics[CONFIG_HA_LINKS_MAX][IF_NAMESIZE];
-	struct netif_gate_watch w = {
-		.udp_port = g->conf->cluster.beat_port,
-		.token_at = HA_BEAT_TOKEN_AT,
-	};
-	int err;
+	int err = netif_gate_watch(g->gate, HA_BEAT_TOKEN_AT);
 
-	for (size_t i = 0; i < g->node->ha_len; i++) {
-		struct netif_ip ip;
-
-		err = ip_of(&ip, &g->node->ha_addrs[i], 0);
-		if (!err)
-			err = netif_link_of_ip(&ip, nics[i]);
-		if (err)
-			/* Then a token there waits for the keeper. */
-			log_warn("ha-link=%zu event=no-kernel-fence "
-				 "error=\"%s\"",
-				 i + 1, strerror(-err));
-		else
-			w.links[w.links_len++] = nics[i];
-	}
-	err = netif_gate_watch(g->gate, &w);
 	if (err)
 		log_err("event=fence-unusable error=\"%s\"", strerror(-err));
+	else
+		fence_watch_links(g);
 	return err;
 }
 
@@ -430,19 +431,10 @@ int netglue_media_fds(struct netglue *g, const char *forward_key_hex,
 }
 
 /* ---- gateways ----------------------------------------------------------- */
-/* Long enough that it is no lost beat, and short of a decision. */
-static bool peer_silent(const struct netglue *g, uint64_t now_ms,
-			uint64_t peer_ms)
-{
-	return peer_ms && now_ms > peer_ms + (uint64_t)SILENT_BEATS *
-						     g->conf->cluster.beat_ms;
-}
-
 void netglue_probe_gateways(struct netglue *g, uint64_t now_ms,
 			    uint64_t peer_ms)
 {
-	bool urgent = peer_silent(g, now_ms, peer_ms) &&
-		      now_ms - peer_ms < URGENT_FOR_MS;
+	bool urgent = gwprobe_urgent(now_ms, peer_ms, g->conf->cluster.beat_ms);
 
 	for (size_t i = 0; i < g->nifs_len; i++) {
 		struct glue_nif *nif = &g->nifs[i];
@@ -458,13 +450,9 @@ bool netglue_gateway_reachable(const struct netglue *g, uint64_t now_ms,
 			       uint64_t peer_ms)
 {
 	uint64_t since_ms =
-		now_ms > GWPROBE_LOST_MS ? now_ms - GWPROBE_LOST_MS : 0;
+		gwprobe_since_ms(now_ms, peer_ms, g->conf->cluster.beat_ms);
 	size_t answered = 0;
 
-	/* What answered before the peer fell silent proves nothing: both may
-	 * have been behind the switch that failed. */
-	if (peer_silent(g, now_ms, peer_ms) && peer_ms > since_ms)
-		since_ms = peer_ms;
 	for (size_t i = 0; i < g->nifs_len; i++)
 		answered += gwprobe_answered(g->nifs[i].probe, since_ms);
 	return answered > 0;
@@ -589,6 +577,7 @@ unsigned netglue_verify(struct netglue *g)
 {
 	unsigned wrong = 0;
 
+	fence_watch_links(g);
 	for (size_t i = 0; i < g->nifs_len; i++) {
 		struct glue_nif *nif = &g->nifs[i];
 		int err;

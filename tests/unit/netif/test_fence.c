@@ -23,12 +23,6 @@ struct fixture {
 
 static struct fixture fixture_new(void)
 {
-	const struct netif_gate_watch w = {
-		.links = {"mgmt"},
-		.links_len = 1,
-		.udp_port = PORT,
-		.token_at = AT,
-	};
 	struct netif_gate_nic nic = {.nic = "svc"};
 	struct fixture f = {.tx = packet_open(true)};
 
@@ -36,9 +30,11 @@ static struct fixture fixture_new(void)
 	assert_int_equal(netif_gate_create(&f.gate, &nic, 1), 0);
 	assert_int_equal(
 		netif_gate_exempt(f.gate, NETIF_GATE_EXEMPT_BEAT, true), 0);
-	assert_int_equal(netif_gate_watch(f.gate, &w), 0);
+	assert_int_equal(netif_gate_watch(f.gate, AT), 0);
 	assert_int_equal(netif_gate_arm(f.gate, TOKEN), 0);
 	assert_int_equal(netif_gate_open(f.gate, 0), 0);
+	/* A link that comes later is looked at from then on. */
+	assert_int_equal(netif_gate_watch_link(f.gate, "mgmt", PORT), 0);
 	f.cap = capture_open("peer");
 	return f;
 }
@@ -216,18 +212,14 @@ static void an_old_token_is_nothing(void **state)
 static void what_cannot_be_armed(void **state)
 {
 	static const uint8_t none[16];
-	struct netif_gate_watch w = {.links = {"nolink"}, .links_len = 1};
 	struct netif_gate_nic nic = {.nic = "svc"};
 	struct netif_gate *g;
 
 	assert_int_equal(netif_gate_create(&g, &nic, 1), 0);
 	assert_int_equal(netif_gate_arm(g, TOKEN), -EINVAL);
-	assert_int_equal(netif_gate_watch(g, &w), -ENODEV);
-	w.links[0] = "ev\"il";
-	assert_int_equal(netif_gate_watch(g, &w), -EINVAL);
-	w.links_len = 0;
-	w.token_at = AT;
-	assert_int_equal(netif_gate_watch(g, &w), 0);
+	assert_int_equal(netif_gate_watch(g, AT), 0);
+	assert_int_equal(netif_gate_watch_link(g, "nolink", PORT), -ENODEV);
+	assert_int_equal(netif_gate_watch_link(g, "ev\"il", PORT), -EINVAL);
 	assert_int_equal(netif_gate_arm(g, none), -EINVAL);
 	assert_int_equal(netif_gate_arm(g, TOKEN), 0);
 	netif_gate_destroy(g);
