@@ -1,9 +1,20 @@
 /*
- * Who must be active: the lowest set of rules for two nodes.
+ * Who must be active: the rules for two nodes, with or without a witness.
  *
- * Rules are looked at from top to bottom; the first that fits decides. What
- * is missing (fast path on silence alone, egress lease, fence) has its place
- * in struct ha_evidence and in after_nodedown().
+ * Rules are looked at from top to bottom; the first that fits decides. What a
+ * node may not see is taken for the worse: a claim needs a proof that the
+ * peer's lease has run out, a serving node needs a proof that it is still
+ * wanted.
+ *
+ * The bound. A peer that stopped or died transmits for at most lease_ms after
+ * its last beat, so it is replaced after silence_ms and never before
+ * lease_ms + jitter_ms. A peer that lives but is not heard by this node (all
+ * ways cut, or the ways from it) is replaced as well; both then serve until
+ * it hears of the higher epoch (one beat, when the cut was one-way or is
+ * healed), until its gateways no longer answer, or until the witness's
+ * verdict on the new ring. Without a witness two nodes that are cut off from
+ * each other on every path while both reach a gateway both serve: only a
+ * witness can tell them apart.
  */
 #include <stddef.h>
 #include "hasync/role.h"
@@ -36,20 +47,68 @@ static bool serves(enum ha_role role)
 	return role == HA_ROLE_ACTIVE || role == HA_ROLE_BECOMING_ACTIVE;
 }
 
-/* A configured witness that is alive has the last word. Configured in either
- * place counts: erring this way leaves nobody active, not two. */
-static bool witness_refuses(const struct ha_evidence *ev,
-			    const struct ha_rules *rules)
+/* Serves, or did a moment ago: its gate may still be open. */
+static bool may_transmit(enum ha_role role)
 {
-	return (rules->witness || ev->witness_configured) &&
-	       !ev->witness_known_dead && !ev->quorate;
+	return serves(role) || role == HA_ROLE_RELINQUISHING;
 }
 
+/* ---- the witness and the gateways ---------------------------------------- */
+
+/* Configured in either place counts: erring this way leaves nobody active,
+ * not two. */
 static bool witness_decides(const struct ha_evidence *ev,
 			    const struct ha_rules *rules)
 {
 	return (rules->witness || ev->witness_configured) &&
 	       !ev->witness_known_dead;
+}
+
+/* It has spoken about the membership we see, not about an earlier one. */
+static bool has_verdict(const struct ha_evidence *ev)
+{
+	return ev->quorum_ring >= ev->members_ring;
+}
+
+/* NULL: this node may claim beside an absent peer; or why not. */
+static const char *refusal(const struct ha_evidence *ev,
+			   const struct ha_rules *rules)
+{
+	if (witness_decides(ev, rules)) {
+		if (!has_verdict(ev))
+			return "the witness has not decided yet";
+		return ev->quorate ? NULL : "not quorate";
+	}
+	if (rules->gateway && !ev->gateway_reachable)
+		return "no gateway answers here";
+	return NULL;
+}
+
+/* ---- the peer ------------------------------------------------------------ */
+
+/* When a peer that stopped after its last beat has lost its lease. */
+static uint64_t silent_at(const struct ha_evidence *ev,
+			  const struct ha_rules *rules)
+{
+	uint64_t from = ev->last_beat_ms ? ev->last_beat_ms : ev->peer_left_ms;
+
+	return from +
+	       later(rules->silence_ms, rules->lease_ms + rules->jitter_ms);
+}
+
+static bool heard(const struct ha_evidence *ev, const struct ha_rules *rules)
+{
+	return ev->last_beat_ms &&
+	       ev->now_ms < ev->last_beat_ms + rules->silence_ms;
+}
+
+/* The peer is there: a member, or out of the group but sending beats. */
+static bool peer_alive(const struct ha_evidence *ev,
+		       const struct ha_rules *rules)
+{
+	if (ev->peer_left == HA_LEFT_NOT && ev->in_group)
+		return true;
+	return ev->last_beat_ms > ev->peer_left_ms && heard(ev, rules);
 }
 
 /* ---- this node serves ---------------------------------------------------- */
@@ -64,31 +123,44 @@ static bool must_yield(const struct ha_evidence *ev)
 	return ev->node > ev->peer_node;
 }
 
-/* The peer is there: a member, or out of the group but sending beats. */
-static bool peer_alive(const struct ha_evidence *ev,
-		       const struct ha_rules *rules)
+/* The peer is not heard of: what else says that we are wanted? */
+static struct ha_decision right_alone(const struct ha_evidence *ev,
+				      const struct ha_rules *rules)
 {
-	if (ev->peer_left == HA_LEFT_NOT)
-		return true;
-	return ev->peer_left != HA_LEFT_NEVER && ev->last_beat_ms &&
-	       ev->last_beat_ms > ev->peer_left_ms &&
-	       ev->now_ms < ev->last_beat_ms + rules->silence_ms;
+	bool witness = witness_decides(ev, rules) && ev->in_group;
+	uint64_t at = ev->ring_ms + rules->verdict_ms;
+
+	if (witness && has_verdict(ev))
+		return ev->quorate ? decide(HA_STAY, "active: quorate")
+				   : decide(HA_YIELD, "not quorate");
+	if (rules->gateway)
+		return ev->gateway_reachable
+			       ? decide(HA_STAY, "active: a gateway answers")
+			       : decide(HA_YIELD,
+					"no right to be active: neither peer, "
+					"nor witness, nor gateway");
+	if (!witness)
+		return decide(HA_STAY, "active: nobody else to ask");
+	if (ev->now_ms < at)
+		return wait_until(at, "active: awaiting the witness");
+	return decide(HA_YIELD, "the witness gave no verdict");
 }
 
 static struct ha_decision while_serving(const struct ha_evidence *ev,
 					const struct ha_rules *rules)
 {
-	if (!ev->in_group)
-		return decide(HA_STAY, "no group: an active keeps serving");
-	if (witness_refuses(ev, rules))
-		return decide(HA_YIELD, "not quorate");
-	if (ev->peer_known && serves(ev->peer_role) && peer_alive(ev, rules)) {
+	bool alive = peer_alive(ev, rules);
+
+	if (alive && ev->peer_known && serves(ev->peer_role)) {
 		if (must_yield(ev))
 			return decide(HA_YIELD, "the peer is the rightful "
 						"active");
 		return decide(HA_STAY, "two actives: the peer must yield");
 	}
-	return decide(HA_STAY, "active");
+	/* Nodes that hear each other need no third opinion. */
+	if (alive)
+		return decide(HA_STAY, "active: the peer is there");
+	return right_alone(ev, rules);
 }
 
 /* ---- this node does not serve -------------------------------------------- */
@@ -124,15 +196,68 @@ static bool wins_tie(const struct ha_evidence *ev)
 	return ev->node < ev->peer_node;
 }
 
+/* Nobody serves, and the peer says so itself. */
+static struct ha_decision beside_idle(const struct ha_evidence *ev,
+				      const struct ha_rules *rules)
+{
+	bool member = ev->peer_left == HA_LEFT_NOT;
+	const char *no = refusal(ev, rules);
+	uint64_t at;
+
+	/* A node that cannot claim (deaf, not quorate) wins ties as well:
+	 * after a while the other one stops waiting for it. */
+	if (!wins_tie(ev)) {
+		if (!ev->idle_ms)
+			return decide(HA_STAY,
+				      "nobody is active: the peer must be");
+		at = ev->idle_ms + 4 * (uint64_t)rules->tie_grace_ms;
+		if (ev->now_ms < at)
+			return wait_until(at, "nobody is active: the peer "
+					      "must be");
+	}
+	/* Beside a member there is nothing to prove: it is heard. */
+	if (no && (!member || (witness_decides(ev, rules) && !ev->quorate)))
+		return decide(HA_STAY, no);
+	/* At a cold start nothing was lost and nothing is in flight. */
+	if (member && ev->role == HA_ROLE_INIT &&
+	    ev->peer_role == HA_ROLE_INIT)
+		return decide(HA_CLAIM, "cold start beside the peer");
+	at = ev->peer_role_ms ? ev->peer_role_ms + rules->tie_grace_ms : 0;
+	if (ev->now_ms < at)
+		return wait_until(at, "nobody is active: grace");
+	return decide(HA_CLAIM, "nobody is active");
+}
+
+/*
+ * The fast path: silence on every path, long before the group notices. The
+ * silence may be this node's own deafness, so a gateway must have answered
+ * during it. The verdict on the ring that follows confirms or revokes.
+ */
+static struct ha_decision on_silence(const struct ha_evidence *ev,
+				     const struct ha_rules *rules,
+				     const char *why)
+{
+	uint64_t at = silent_at(ev, rules);
+
+	if (!rules->gateway || !ev->last_beat_ms)
+		return decide(HA_STAY, why);
+	if (ev->now_ms < at)
+		return wait_until(at, why);
+	if (!ev->gateway_reachable)
+		return decide(HA_STAY, "the peer is silent, but no gateway "
+				       "has answered since");
+	return decide(HA_CLAIM, "the peer is silent on all paths");
+}
+
 /*
  * The peer's keeper hangs: its process is there, so corosync keeps it in the
  * group. It renews nothing, and its lease has run out when its last beat is
  * old enough. Beats alone may be filtered somewhere, frames alone may wait in
  * corosync: both must have stopped after having been heard.
  */
-static struct ha_decision beside_server(const struct ha_evidence *ev,
-					const struct ha_rules *rules,
-					const char *why)
+static struct ha_decision on_hanging(const struct ha_evidence *ev,
+				     const struct ha_rules *rules,
+				     const char *why)
 {
 	uint64_t at;
 
@@ -142,33 +267,41 @@ static struct ha_decision beside_server(const struct ha_evidence *ev,
 		   ev->last_word_ms + rules->mute_ms);
 	if (ev->now_ms < at)
 		return wait_until(at, why);
-	if (witness_refuses(ev, rules))
+	if (witness_decides(ev, rules) && !(has_verdict(ev) && ev->quorate))
 		return decide(HA_STAY, "the peer hangs, but not quorate");
 	return decide(HA_CLAIM, "the peer's keeper hangs, its lease ran out");
+}
+
+/* A member that serves, as far as it has said. */
+static struct ha_decision beside_server(const struct ha_evidence *ev,
+					const struct ha_rules *rules,
+					const char *why)
+{
+	struct ha_decision fast, slow;
+
+	if (ev->peer_released)
+		return decide(HA_CLAIM, "the peer's guard released");
+	fast = on_silence(ev, rules, why);
+	if (fast.verdict == HA_CLAIM)
+		return fast;
+	slow = on_hanging(ev, rules, why);
+	if (slow.verdict == HA_CLAIM)
+		return slow;
+	if (slow.recheck_ms < fast.recheck_ms)
+		fast.recheck_ms = slow.recheck_ms;
+	return fast;
 }
 
 static struct ha_decision beside_member(const struct ha_evidence *ev,
 					const struct ha_rules *rules)
 {
-	uint64_t at;
-
 	if (!ev->peer_known)
 		return decide(HA_STAY, "the peer has not said its role yet");
 	if (serves(ev->peer_role))
 		return beside_server(ev, rules, "the peer is active");
 	if (ev->peer_role == HA_ROLE_RELINQUISHING)
 		return beside_server(ev, rules, "the peer is releasing");
-	if (!wins_tie(ev))
-		return decide(HA_STAY, "nobody is active: the peer must be");
-	if (witness_refuses(ev, rules))
-		return decide(HA_STAY, "not quorate");
-	/* At a cold start nothing was lost and nothing is in flight. */
-	if (ev->role == HA_ROLE_INIT && ev->peer_role == HA_ROLE_INIT)
-		return decide(HA_CLAIM, "cold start beside the peer");
-	at = ev->peer_role_ms ? ev->peer_role_ms + rules->tie_grace_ms : 0;
-	if (ev->now_ms < at)
-		return wait_until(at, "nobody is active: grace");
-	return decide(HA_CLAIM, "nobody is active");
+	return beside_idle(ev, rules);
 }
 
 static struct ha_decision after_procdown(const struct ha_evidence *ev,
@@ -181,7 +314,8 @@ static struct ha_decision after_procdown(const struct ha_evidence *ev,
 					"released");
 	/* Beats after it left: its keeper lives without the group and may
 	 * still renew its lease. */
-	at = later(ev->peer_left_ms, ev->last_beat_ms) + rules->lease_ms;
+	at = later(ev->peer_left_ms, ev->last_beat_ms) + rules->lease_ms +
+	     rules->jitter_ms;
 	if (ev->now_ms < at)
 		return wait_until(at, "the peer's keeper ended: lease");
 	return decide(HA_CLAIM, "the peer's keeper ended, its lease ran out");
@@ -190,46 +324,57 @@ static struct ha_decision after_procdown(const struct ha_evidence *ev,
 static struct ha_decision after_nodedown(const struct ha_evidence *ev,
 					 const struct ha_rules *rules)
 {
-	uint64_t at;
+	uint64_t at = silent_at(ev, rules);
 
 	if (ev->peer_released)
 		return decide(HA_CLAIM, "the peer's node is down and released");
-	at = (ev->last_beat_ms ? ev->last_beat_ms : ev->peer_left_ms) +
-	     rules->silence_ms;
 	if (ev->now_ms < at)
 		return wait_until(at, "the peer's node is down: beats still");
-	if (!witness_decides(ev, rules) && rules->gateway &&
-	    !ev->gateway_reachable)
-		return decide(HA_STAY, "the peer's node is down, but no "
-				       "gateway answers here");
 	return decide(HA_CLAIM, "the peer's node is down");
+}
+
+static struct ha_decision cold_start(const struct ha_evidence *ev,
+				     const struct ha_rules *rules)
+{
+	uint64_t at = later(ev->start_ms, ev->last_beat_ms) +
+		      rules->cold_start_ms;
+
+	if (ev->now_ms < at)
+		return wait_until(at, "cold start: waiting for the peer");
+	return decide(HA_CLAIM, "cold start alone");
 }
 
 static struct ha_decision beside_absent(const struct ha_evidence *ev,
 					const struct ha_rules *rules)
 {
-	uint64_t at;
+	struct ha_decision d;
+	const char *no;
 
-	if (witness_refuses(ev, rules))
-		return decide(HA_STAY, "not quorate");
+	/* Out of the group, but its beats say that it does not serve. */
+	if (ev->peer_known && peer_alive(ev, rules) &&
+	    !may_transmit(ev->peer_role))
+		return beside_idle(ev, rules);
 	switch (ev->peer_left) {
 	case HA_LEFT_CLEAN:
-		return decide(HA_CLAIM, "the peer released and left");
-	case HA_LEFT_PROCDOWN:
-		return after_procdown(ev, rules);
-	case HA_LEFT_NODEDOWN:
-		return after_nodedown(ev, rules);
-	case HA_LEFT_NEVER:
-		at = later(ev->start_ms, ev->last_beat_ms) +
-		     rules->cold_start_ms;
-		if (ev->now_ms < at)
-			return wait_until(at, "cold start: waiting for the "
-					      "peer");
-		return decide(HA_CLAIM, "cold start alone");
-	case HA_LEFT_NOT:
+		d = decide(HA_CLAIM, "the peer released and left");
 		break;
+	case HA_LEFT_PROCDOWN:
+		d = after_procdown(ev, rules);
+		break;
+	case HA_LEFT_NODEDOWN:
+		d = after_nodedown(ev, rules);
+		break;
+	case HA_LEFT_NEVER:
+		d = cold_start(ev, rules);
+		break;
+	case HA_LEFT_NOT:
+	default:
+		return decide(HA_STAY, "how the peer left is not known");
 	}
-	return decide(HA_STAY, "how the peer left is not known");
+	no = refusal(ev, rules);
+	if (d.verdict == HA_CLAIM && no)
+		return decide(HA_STAY, no);
+	return d;
 }
 
 struct ha_decision ha_arbitrate(const struct ha_evidence *ev,

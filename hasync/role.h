@@ -96,10 +96,23 @@ struct ha_evidence {
 	/* Last frame of its keeper through the group; it has to send one
 	 * often enough (see rules.mute_ms). */
 	uint64_t last_word_ms;
+	/* Since when this node has seen nobody serve; 0 = somebody does, or
+	 * not known. */
+	uint64_t idle_ms;
 	bool peer_released; /* the peer's guard said: MAC/IP off, gate shut,
 			       for the boot id we knew */
-	/* Right to be active (filled in as paths are built). */
-	bool witness_configured, witness_known_dead, quorate;
+	/* Right to be active. */
+	bool witness_configured;
+	/* It was without its vote before the peer went, or was lost on a ring
+	 * it had decided already: its silence is no verdict. */
+	bool witness_known_dead;
+	/* The quorum's last word, the ring it is about, and the ring of the
+	 * membership above: an older ring's word is about another world. */
+	bool quorate;
+	uint64_t quorum_ring, members_ring;
+	uint64_t ring_ms; /* when members_ring began */
+	/* On any service network; while the peer is silent: one has answered
+	 * since it fell silent. */
 	bool gateway_reachable;
 	bool peer_go; /* planned: the old active sent GO */
 };
@@ -107,13 +120,20 @@ struct ha_evidence {
 struct ha_rules {
 	uint32_t silence_ms; /* T: all paths silent so long */
 	uint32_t lease_ms; /* egress lease of an active */
+	/* A beat, its way, and the lease's own grain: what may lie between
+	   the last beat heard and the last renewal of its sender. */
+	uint32_t jitter_ms;
 	uint32_t cold_start_ms; /* wait for the peer at start */
 	uint32_t tie_grace_ms; /* nobody active for so long: tie-break */
 	/* A member that sends neither beats nor frames for so long hangs;
 	   0 = such a member is waited for. */
 	uint32_t mute_ms;
-	bool witness; /* a claim needs its quorate */
-	bool gateway; /* without a witness a claim on silence needs a gateway */
+	/* An active without gateways to ask waits so long for a verdict. */
+	uint32_t verdict_ms;
+	bool witness; /* a claim beside nobody needs its quorate */
+	/* Gateways are probed: without a witness a claim beside nobody needs
+	   one that answers, and so does an active that hears nobody. */
+	bool gateway;
 };
 
 enum ha_verdict { HA_STAY = 0, HA_CLAIM, HA_YIELD };
@@ -124,7 +144,10 @@ struct ha_decision {
 	uint64_t recheck_ms; /* monotonic; UINT64_MAX = on the next event */
 };
 
-/* What this node must do now. Deterministic. */
+/*
+ * What this node must do now. Deterministic. Of a serving node it is also its
+ * right to be active: HA_STAY has it, HA_YIELD has not.
+ */
 struct ha_decision ha_arbitrate(const struct ha_evidence *ev,
 				const struct ha_rules *rules);
 

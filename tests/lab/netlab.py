@@ -25,7 +25,8 @@ SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
 SWITCH = "sbc-sw"
 BRIDGES = ("ha1", "ha2", "core", "cloud")
 NODES = ("sbc-a", "sbc-b")
-SERVICES = ("keeper", "guard", "sip", "media", "corosync", "power")
+SERVICES = ("keeper", "guard", "sip", "media", "corosync", "qdevice", "power")
+WITNESS = "sbc-w"
 TIMING = {
     "fast": {"TOKEN": 200, "CONSENSUS": 60, "JOIN": 30},
     "relaxed": {"TOKEN": 1000, "CONSENSUS": 1200, "JOIN": 60},
@@ -296,6 +297,9 @@ class Lab:
         if opts["ipv6"]:
             for four, six in IPV6_PEER.items():
                 conf = conf.replace(f'host = "{four}"', f'host = "{six}"')
+        if opts["witness"]:
+            conf = conf.replace("cluster {\n", "cluster {\n\twitness = "
+                                f'"{self._witness_address()}"\n', 1)
         cluster_key = secrets.token_hex(32) + "\n"
         authkey = secrets.token_bytes(256)
         for node in NODES:
@@ -316,7 +320,7 @@ class Lab:
             self._secret(d / "etc-sbcd/cluster.key", cluster_key.encode())
             self._secret(d / "etc-corosync/authkey", authkey)
             (d / "etc-corosync/corosync.conf").write_text(
-                self._corosync_conf(opts["timing"]))
+                self._corosync_conf(opts["timing"], opts["witness"]))
 
     @staticmethod
     def _secret(path, data):
@@ -325,8 +329,17 @@ class Lab:
         os.close(fd)
 
     @staticmethod
-    def _corosync_conf(timing):
-        words = {"CLUSTER": "edge", "QUORUM": "two_node: 1"}
+    def _witness_address():
+        return HOSTS[WITNESS]["ports"]["ha1"]["addr"][0].split("/")[0]
+
+    @classmethod
+    def _corosync_conf(cls, timing, witness):
+        words = {"CLUSTER": "edge",
+                 "QUORUM": "expected_votes: 2\n\ttwo_node: 1",
+                 "WITNESS": cls._witness_address(), "WITNESS_TLS": "off"}
+        if witness:
+            words["QUORUM"] = (REPO / "conf/corosync-witness.in"
+                               ).read_text().strip()
         words.update(TIMING[timing])
         for node in NODES:
             num = HOSTS[node]["id"]
@@ -346,11 +359,11 @@ class Lab:
     # ---- commands --------------------------------------------------------
 
     def up(self, build="build", conf=None, timing="fast", ipv6=False,
-           daemon=True, wait=True, hooks=False):
+           daemon=True, wait=True, hooks=False, witness=False):
         """hooks: run the binary that crashes on demand."""
         if self.state.get("up"):
             raise LabError("the lab is already up (lab down first)")
-        opts = {"timing": timing, "ipv6": ipv6,
+        opts = {"timing": timing, "ipv6": ipv6, "witness": witness,
                 "conf": str(Path(conf or HERE / "sbcd.conf").resolve())}
         for name in (SWITCH, *HOSTS):
             if Path(f"/run/netns/{name}").exists():
@@ -365,9 +378,13 @@ class Lab:
                 self._make_host(host)
             self._write_files(opts)
             self.state["up"] = True
+            self._start_witness()
             self._start_corosync(*NODES)
             wait_for(lambda: all(len(self.members(n)) == 2 for n in NODES),
                      15, "corosync membership of both nodes")
+            if witness:
+                wait_for(lambda: all(self.votes(n) for n in NODES), 20,
+                         "the witness's vote on both nodes", 0.1)
             if daemon and self.has_daemon():
                 self._start_sbcd(*NODES)
         if daemon and wait and self.has_daemon():
@@ -419,6 +436,21 @@ class Lab:
         self.state["pids"][f"{node}/{what}"] = proc.pid
         return proc
 
+    def _start_witness(self):
+        if self.state["witness"]:
+            self._spawn_service(
+                WITNESS, "qnetd",
+                ["corosync-qnetd", "-f", "-4", "-s", "off"], "qnetd.log")
+
+    def votes(self, node):
+        """Does corosync count the witness's vote on this node?"""
+        try:
+            res = self.run(node, ["corosync-quorumtool", "-s"], check=False)
+        except LabError:
+            return False
+        return re.search(rf"^\s*{HOSTS[node]['id']}\s+\d+\s+A,V,",
+                         res.stdout, re.M)
+
     def _start_corosync(self, *nodes):
         procs = {n: self._spawn_service(n, "corosync", ["corosync", "-f"],
                                         "corosync.stderr") for n in nodes}
@@ -426,6 +458,11 @@ class Lab:
             self._await(node, proc, lambda n=node: self.members(n), 15,
                         "corosync", self.node_dir(node) /
                         "log/corosync.log")
+        if self.state["witness"]:
+            for node in nodes:
+                self._spawn_service(node, "qdevice",
+                                    ["corosync-qdevice", "-f"],
+                                    "qdevice.log")
 
     def _start_sbcd(self, *nodes):
         argv = [self.build / self.state["sbcd"], "--config", "/etc/sbcd/sbcd.conf",
@@ -449,6 +486,10 @@ class Lab:
     def start(self, *nodes, what=None):
         """Boot nodes without power, or start what is not running on them."""
         self._need_up()
+        if nodes == (WITNESS,):
+            with self.locked():
+                self._start_witness()
+            return
         for node in nodes:
             self._check_node(node)
         with self.locked():
@@ -474,7 +515,7 @@ class Lab:
         """Orderly stop: sbcd first, then corosync."""
         self._need_up()
         self._check_node(node)
-        for name in ("keeper", "corosync"):
+        for name in ("keeper", "qdevice", "corosync"):
             pid = self.pid_of(node, name)
             if what not in (None, name) or not alive(pid):
                 continue
@@ -484,8 +525,8 @@ class Lab:
 
     def pid_of(self, node, what):
         """Process id of a service of a node, or None."""
-        if what == "corosync":
-            return self.state["pids"].get(f"{node}/corosync")
+        if what in ("corosync", "qdevice", "qnetd"):
+            return self.state["pids"].get(f"{node}/{what}")
         name = "sbcd" if what == "keeper" else what
         try:
             text = (self.root(node) / f"run/sbcd/{name}.pid").read_text()
@@ -497,10 +538,11 @@ class Lab:
     def kill(self, node, what):
         """Sudden death; returns when it happened (monotonic clock)."""
         self._need_up()
-        self._check_node(node)
+        if (node, what) != (WITNESS, "qnetd"):
+            self._check_node(node)
         if what == "power":
             return self._kill_power(node)
-        if what not in SERVICES:
+        if what not in (*SERVICES, "qnetd"):
             raise LabError(f"cannot kill {what}: one of {SERVICES}")
         pid = self.pid_of(node, what)
         if not alive(pid):
@@ -538,15 +580,17 @@ class Lab:
     # ---- cuts ------------------------------------------------------------
 
     def _parse_cut(self, what):
-        """NODE[:IF[:in|out|carrier|loss=N]] -> (host, [nics], kind)."""
+        """NODE[:IF[:in|out|peer|carrier|loss=N]] -> (host, [nics], kind)."""
         host, nic, kind = (what.split(":") + ["", ""])[:3]
         if host not in HOSTS:
             raise LabError(f"no such node: {host}")
         nics = list(HOSTS[host]["ports"])
         if nic and nic not in nics:
             raise LabError(f"{host} has no interface {nic}")
-        if kind and not re.fullmatch(r"in|out|carrier|loss=\d{1,3}", kind):
-            raise LabError(f"cannot cut {kind}: in, out, carrier, loss=N")
+        if kind and not re.fullmatch(r"in|out|peer|carrier|loss=\d{1,3}",
+                                     kind):
+            raise LabError(f"cannot cut {kind}: in, out, peer, carrier, "
+                           "loss=N")
         return host, [nic] if nic else nics, kind or "both"
 
     def cut_rules(self):
@@ -560,6 +604,11 @@ class Lab:
                 drop = "counter drop"
                 if loss:
                     drop = f"numgen random mod 100 < {loss[1]} {drop}"
+                if kind == "peer" and host in NODES:
+                    other = port_name(next(n for n in NODES if n != host),
+                                      nic)
+                    fwd += [f'iifname "{port}" oifname "{other}" {drop}',
+                            f'iifname "{other}" oifname "{port}" {drop}']
                 if kind in ("both", "out") or loss:
                     inp.append(f'iifname "{port}" {drop}')
                 if kind in ("both", "in") or loss:

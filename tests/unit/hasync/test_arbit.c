@@ -208,6 +208,7 @@ static void the_witness_has_the_last_word(void **state)
 	ev.role = HA_ROLE_ACTIVE;
 	ev.own_active_epoch = 6;
 	ev.peer_left = HA_LEFT_NODEDOWN;
+	ev.last_beat_ms = 2000;
 	ev.witness_configured = true;
 	YIELD(&ev);
 	ev.role = HA_ROLE_BECOMING_ACTIVE;
@@ -446,51 +447,284 @@ static void both_sides_agree(void **state)
 	}
 }
 
-/* Everything at once: what is absurd must still be answered, and a claim
- * needs the group, an idle role and no serving member. */
-static void never_a_wild_claim(void **state)
+static void the_guards_word_needs_no_membership(void **state)
 {
-	for (unsigned i = 0; i < 1u << 19; i++) {
-		struct ha_evidence ev = quiet();
-		struct ha_rules r = rules;
-		struct ha_decision d;
+	struct ha_evidence ev = quiet();
 
-		ev.role = (enum ha_role)(i % 8);
-		ev.peer_role = (enum ha_role)(i >> 3 & 7);
-		ev.peer_left = (enum ha_peer_left)(i >> 6 & 7);
-		ev.in_group = i >> 9 & 1;
-		ev.peer_known = i >> 10 & 1;
-		ev.peer_released = i >> 11 & 1;
-		ev.quorate = i >> 12 & 1;
-		ev.witness_known_dead = i >> 13 & 1;
-		r.witness = i >> 14 & 1;
-		r.gateway = i >> 15 & 1;
-		ev.peer_go = i >> 16 & 1;
-		ev.last_beat_ms = i >> 17 & 1 ? ev.now_ms - 1 : 2000;
-		ev.peer_left_ms = i >> 18 & 1 ? ev.now_ms - 1 : 1500;
-		d = ha_arbitrate(&ev, &r);
+	ev.peer_released = true;
+	CLAIM(&ev);
+	ev.role = HA_ROLE_SYNCING;
+	CLAIM(&ev);
+}
+
+static void silence_on_all_paths(void **state)
+{
+	struct ha_evidence ev = quiet();
+	struct ha_rules r = rules;
+
+	r.jitter_ms = 20;
+	ev.now_ms = ev.last_beat_ms + SILENCE;
+	ev.gateway_reachable = true;
+	/* Without gateways to ask it is membership that decides. */
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	r.gateway = true;
+	expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+	ev.peer_role = HA_ROLE_RELINQUISHING;
+	expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+	ev.now_ms--;
+	expect(&ev, &r, HA_STAY, ev.last_beat_ms + SILENCE, __LINE__);
+	/* However short the silence is set: never before the lease is over. */
+	r.silence_ms = 30;
+	expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+	ev.now_ms = ev.last_beat_ms + LEASE + 20 - 1;
+	expect(&ev, &r, HA_STAY, ev.last_beat_ms + LEASE + 20, __LINE__);
+	ev.now_ms++;
+	expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+	/* Deaf oneself? Somebody else must have been heard meanwhile. */
+	ev.gateway_reachable = false;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	/* It was never heard: silence says nothing. */
+	ev.gateway_reachable = true;
+	ev.last_beat_ms = 0;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	/* A witness has its say when the ring has changed. */
+	ev.last_beat_ms = ev.now_ms - SILENCE;
+	r.witness = true;
+	expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+}
+
+static void the_verdict_is_of_the_same_ring(void **state)
+{
+	struct ha_evidence ev = quiet();
+	struct ha_rules r = rules;
+
+	r.witness = true;
+	ev.peer_left = HA_LEFT_NODEDOWN;
+	ev.last_beat_ms = ev.peer_left_ms = 90000;
+	ev.members_ring = 12;
+	ev.quorum_ring = 8;
+	ev.quorate = true; /* with the peer, on the old ring */
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	ev.quorum_ring = 12;
+	expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+	ev.quorate = false;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	/* The active: revoked by it, and not before it. */
+	ev.role = HA_ROLE_ACTIVE;
+	expect(&ev, &r, HA_YIELD, UINT64_MAX, __LINE__);
+	ev.quorum_ring = 8;
+	r.verdict_ms = 3000;
+	ev.ring_ms = ev.now_ms - 2999;
+	expect(&ev, &r, HA_STAY, ev.now_ms + 1, __LINE__);
+	ev.now_ms++;
+	expect(&ev, &r, HA_YIELD, UINT64_MAX, __LINE__);
+	/* Gateways speak for it meanwhile, but not against a verdict. */
+	r.gateway = true;
+	expect(&ev, &r, HA_YIELD, UINT64_MAX, __LINE__);
+	ev.gateway_reachable = true;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	ev.quorum_ring = 12;
+	expect(&ev, &r, HA_YIELD, UINT64_MAX, __LINE__);
+	ev.quorate = true;
+	ev.gateway_reachable = false;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	/* Who hears the peer needs no verdict. */
+	ev.quorate = false;
+	ev.peer_role = HA_ROLE_STANDBY;
+	ev.last_beat_ms = ev.now_ms - 1;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+}
+
+static void an_active_needs_a_right(void **state)
+{
+	struct ha_evidence ev = quiet();
+	struct ha_rules r = rules;
+
+	r.gateway = true;
+	ev.role = HA_ROLE_ACTIVE;
+	ev.peer_role = HA_ROLE_STANDBY;
+	ev.peer_left = HA_LEFT_NODEDOWN;
+	ev.peer_left_ms = 90000;
+	for (int group = 0; group < 2; group++) {
+		ev.in_group = group == 1;
+		ev.gateway_reachable = false;
+		ev.last_beat_ms = ev.now_ms - SILENCE;
+		expect(&ev, &r, HA_YIELD, UINT64_MAX, __LINE__);
+		ev.gateway_reachable = true;
+		expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+		ev.gateway_reachable = false;
+		ev.last_beat_ms++;
+		expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	}
+	/* A known dead witness is no right, and no refusal. */
+	ev.last_beat_ms = 90000;
+	r.witness = true;
+	ev.quorate = true;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	ev.witness_known_dead = true;
+	expect(&ev, &r, HA_YIELD, UINT64_MAX, __LINE__);
+	ev.gateway_reachable = true;
+	ev.quorate = false;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+}
+
+/* It hears us, we do not hear it, or it hears nobody: it has let go and says
+ * so by its beats; the group is of no help. */
+static void the_peer_let_go_outside_the_group(void **state)
+{
+	struct ha_evidence ev = quiet();
+	struct ha_rules r = rules;
+
+	r.gateway = true;
+	ev.gateway_reachable = true;
+	ev.peer_left = HA_LEFT_NODEDOWN;
+	ev.peer_left_ms = 90000;
+	WAIT(&ev, ev.last_beat_ms + SILENCE);
+	ev.peer_role = HA_ROLE_RELINQUISHING;
+	WAIT(&ev, ev.last_beat_ms + SILENCE);
+	ev.peer_role = HA_ROLE_SYNCING;
+	ev.peer_role_ms = ev.now_ms - 10;
+	expect(&ev, &r, HA_STAY, ev.peer_role_ms + GRACE, __LINE__);
+	ev.peer_role_ms = ev.now_ms - GRACE;
+	expect(&ev, &r, HA_CLAIM, UINT64_MAX, __LINE__);
+	ev.gateway_reachable = false;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	r.witness = true;
+	ev.gateway_reachable = true;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+}
+
+static void the_loser_of_a_tie_waits_not_for_ever(void **state)
+{
+	struct ha_evidence ev = quiet();
+
+	ev.role = HA_ROLE_SYNCING;
+	ev.peer_role = HA_ROLE_STANDBY;
+	STAY(&ev);
+	ev.idle_ms = ev.now_ms - 4 * GRACE + 1;
+	WAIT(&ev, ev.now_ms + 1);
+	ev.now_ms++;
+	CLAIM(&ev);
+}
+
+/*
+ * Everything at once: what is absurd must still be answered; and whatever the
+ * combination, no claim while the peer's lease may run, none beside nobody
+ * without a proof, and no right to go on without one.
+ */
+enum {
+	ALL_BITS = 24,
+	ALL_PRIME = 3, /* every third one: 5.6 million, in a second */
+};
+
+static struct ha_evidence combination(uint32_t i, struct ha_rules *r)
+{
+	static const uint64_t ages[] = {1, LEASE + 10, SILENCE + 50, 0};
+	struct ha_evidence ev = quiet();
+
+	*r = rules;
+	r->jitter_ms = 20;
+	ev.role = (enum ha_role)(i % 8);
+	ev.peer_role = (enum ha_role)(i >> 3 & 7);
+	ev.peer_left = (enum ha_peer_left)(i >> 6 & 7);
+	ev.in_group = i >> 9 & 1;
+	ev.peer_known = i >> 10 & 1;
+	ev.peer_released = i >> 11 & 1;
+	ev.quorate = i >> 12 & 1;
+	ev.witness_known_dead = i >> 13 & 1;
+	r->witness = i >> 14 & 1;
+	r->gateway = i >> 15 & 1;
+	ev.peer_go = i >> 16 & 1;
+	ev.gateway_reachable = i >> 17 & 1;
+	ev.idle_ms = i >> 18 & 1 ? 2000 : 0;
+	ev.quorum_ring = 4;
+	ev.members_ring = i >> 19 & 1 ? 8 : 4;
+	ev.last_beat_ms = ages[i >> 20 & 3] ? ev.now_ms - ages[i >> 20 & 3]
+					    : 0;
+	ev.peer_left_ms = i >> 22 & 1 ? ev.now_ms - 1 : 1500;
+	r->mute_ms = i >> 23 & 1 ? 1500 : 0;
+	ev.last_word_ms = 3000;
+	return ev;
+}
+
+static void check_claim(const struct ha_evidence *ev, const struct ha_rules *r)
+{
+	bool deciding = r->witness && !ev->witness_known_dead;
+	bool verdict = ev->quorum_ring >= ev->members_ring && ev->quorate;
+	bool member = ev->peer_left == HA_LEFT_NOT;
+	bool idle = ev->peer_known && ev->peer_role < HA_ROLE_BECOMING_ACTIVE;
+	bool heard = ev->last_beat_ms &&
+		     ev->last_beat_ms + SILENCE > ev->now_ms &&
+		     (member || ev->last_beat_ms > ev->peer_left_ms);
+
+	idle |= ev->peer_known && ev->peer_role >= HA_ROLE_FAULT;
+	assert_true(ev->in_group && ev->role <= HA_ROLE_STANDBY);
+	if (ev->peer_go && ev->role != HA_ROLE_INIT)
+		return;
+	/* The lease. A peer that speaks now says itself whether it serves. */
+	if (!ev->peer_released && ev->peer_left != HA_LEFT_CLEAN &&
+	    !(idle && (member || heard)))
+		assert_true(ev->last_beat_ms + LEASE + 20 <= ev->now_ms);
+	/* The proof that it is not we who are cut off. */
+	if (!member && deciding)
+		assert_true(verdict);
+	if (!member && !deciding && r->gateway)
+		assert_true(ev->gateway_reachable);
+	if (!member)
+		return;
+	assert_true(ev->peer_known);
+	if (idle || ev->peer_released)
+		return;
+	assert_true(ev->last_beat_ms &&
+		    ev->last_beat_ms + SILENCE <= ev->now_ms);
+	if (!r->mute_ms)
+		assert_true(r->gateway && ev->gateway_reachable);
+}
+
+static void check_right(const struct ha_evidence *ev, const struct ha_rules *r,
+			enum ha_verdict verdict)
+{
+	bool deciding = r->witness && !ev->witness_known_dead && ev->in_group;
+	bool judged = ev->quorum_ring >= ev->members_ring;
+	bool member = ev->peer_left == HA_LEFT_NOT && ev->in_group;
+	bool heard = ev->last_beat_ms &&
+		     ev->last_beat_ms + SILENCE > ev->now_ms &&
+		     ev->last_beat_ms > ev->peer_left_ms;
+	bool right = member || heard;
+
+	if (ev->peer_known && (member || heard) &&
+	    (ev->peer_role == HA_ROLE_ACTIVE ||
+	     ev->peer_role == HA_ROLE_BECOMING_ACTIVE)) {
+		assert_int_equal(verdict, HA_YIELD); /* 3 against 5 */
+		return;
+	}
+	if (!right && deciding && judged)
+		right = ev->quorate;
+	else if (!right && r->gateway)
+		right = ev->gateway_reachable;
+	else if (!right)
+		right = !deciding;
+	assert_int_equal(verdict, right ? HA_STAY : HA_YIELD);
+}
+
+static void all_combinations(void **state)
+{
+	for (uint32_t i = 0; i < 1u << ALL_BITS; i += ALL_PRIME) {
+		struct ha_rules r;
+		struct ha_evidence ev = combination(i, &r);
+		struct ha_decision d = ha_arbitrate(&ev, &r);
+
 		assert_non_null(d.reason);
 		if (d.recheck_ms != UINT64_MAX)
 			assert_true(d.verdict == HA_STAY &&
 				    d.recheck_ms > ev.now_ms);
-		if (d.verdict == HA_YIELD)
-			assert_true(ev.role == HA_ROLE_ACTIVE ||
-				    ev.role == HA_ROLE_BECOMING_ACTIVE);
-		if (d.verdict != HA_CLAIM)
-			continue;
-		assert_true(ev.in_group && ev.role <= HA_ROLE_STANDBY);
-		if (ev.peer_go)
-			continue;
-		if (r.witness && !ev.witness_known_dead)
-			assert_true(ev.quorate);
-		if (ev.peer_left == HA_LEFT_NOT) {
-			assert_true(ev.peer_known);
-			assert_true(ev.peer_role != HA_ROLE_ACTIVE &&
-				    ev.peer_role != HA_ROLE_BECOMING_ACTIVE &&
-				    ev.peer_role != HA_ROLE_RELINQUISHING);
-		} else if (ev.peer_left != HA_LEFT_CLEAN && !ev.peer_released) {
-			assert_true(ev.last_beat_ms + LEASE <= ev.now_ms);
-		}
+		if (d.verdict == HA_CLAIM)
+			check_claim(&ev, &r);
+		if (ev.role == HA_ROLE_ACTIVE ||
+		    ev.role == HA_ROLE_BECOMING_ACTIVE)
+			check_right(&ev, &r, d.verdict);
+		else
+			assert_int_not_equal(d.verdict, HA_YIELD);
 	}
 }
 
@@ -513,7 +747,13 @@ int main(void)
 		cmocka_unit_test(an_active_alone_stays),
 		cmocka_unit_test(releasing_and_faulty_stay),
 		cmocka_unit_test(both_sides_agree),
-		cmocka_unit_test(never_a_wild_claim),
+		cmocka_unit_test(the_guards_word_needs_no_membership),
+		cmocka_unit_test(silence_on_all_paths),
+		cmocka_unit_test(the_verdict_is_of_the_same_ring),
+		cmocka_unit_test(an_active_needs_a_right),
+		cmocka_unit_test(the_peer_let_go_outside_the_group),
+		cmocka_unit_test(the_loser_of_a_tie_waits_not_for_ever),
+		cmocka_unit_test(all_combinations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
