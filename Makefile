@@ -35,7 +35,7 @@ endif
 
 VERSION := $(shell cat VERSION)
 PKGS := sofia-sip-ua libnl-3.0 libnl-route-3.0 libnftables libbpf libcpg \
-	libquorum libcmap libconfuse jansson smartcols libsystemd libcrypto libssl
+	libquorum libvotequorum libcmap libconfuse jansson smartcols libsystemd libcrypto libssl
 # Third-party headers come in as system headers: their warnings are not ours.
 PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell \
 	pkg-config --cflags $(PKGS) 2>/dev/null))
@@ -71,7 +71,7 @@ USES_media := media config record hasync base
 USES_cli := cli config record hasync base
 USES_keeper := keeper media sip call config record hasync netif base
 LDLIBS := -lsofia-sip-ua -lnl-route-3 -lnl-3 -lnftables -lbpf -lcpg -lquorum \
-	-lcmap -lconfuse -ljansson -lsmartcols -lsystemd -lssl -lcrypto -lm
+	-lvotequorum -lcmap -lconfuse -ljansson -lsmartcols -lsystemd -lssl -lcrypto -lm
 
 .PHONY: all help
 all: $(B)/bin/sbcd $(B)/bin/sbcctl tools

@@ -219,8 +219,7 @@ static struct ha_decision beside_idle(const struct ha_evidence *ev,
 	if (no && (!member || (witness_decides(ev, rules) && !ev->quorate)))
 		return decide(HA_STAY, no);
 	/* At a cold start nothing was lost and nothing is in flight. */
-	if (member && ev->role == HA_ROLE_INIT &&
-	    ev->peer_role == HA_ROLE_INIT)
+	if (member && ev->role == HA_ROLE_INIT && ev->peer_role == HA_ROLE_INIT)
 		return decide(HA_CLAIM, "cold start beside the peer");
 	at = ev->peer_role_ms ? ev->peer_role_ms + rules->tie_grace_ms : 0;
 	if (ev->now_ms < at)
@@ -336,8 +335,8 @@ static struct ha_decision after_nodedown(const struct ha_evidence *ev,
 static struct ha_decision cold_start(const struct ha_evidence *ev,
 				     const struct ha_rules *rules)
 {
-	uint64_t at = later(ev->start_ms, ev->last_beat_ms) +
-		      rules->cold_start_ms;
+	uint64_t at =
+		later(ev->start_ms, ev->last_beat_ms) + rules->cold_start_ms;
 
 	if (ev->now_ms < at)
 		return wait_until(at, "cold start: waiting for the peer");

@@ -19,7 +19,9 @@
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
+#include "hasync/cpg_event.h"
 #include "hasync/wire.h"
+#include "hasync/witness.h"
 
 enum {
 	DISPATCH_BUDGET = 256,
@@ -29,22 +31,9 @@ enum {
 	RETRY_MS = 1, /* corosync said TRY_AGAIN */
 	JOIN_TRIES = 500,
 	RING_WAIT_MS = 20, /* a membership waits for its ring's number */
+	WITNESS_MS = 100, /* how often the witness is asked after */
 	LAST_WORDS_MS = 500,
 	DESTROY_WAIT_S = 2,
-};
-
-enum event_type { EV_DELIVER, EV_MEMBERS, EV_QUORUM, EV_LINK };
-
-struct event {
-	struct event *next;
-	enum event_type type;
-	bool self, peer; /* MEMBERS; QUORUM: self = quorate; LINK: self = up */
-	uint8_t from;
-	enum ha_peer_left left;
-	uint64_t ring_seq;
-	const char *why;
-	size_t size;
-	uint8_t data[];
 };
 
 struct out_frame {
@@ -53,14 +42,10 @@ struct out_frame {
 	uint8_t data[];
 };
 
-struct event_list {
-	struct event *first, **last;
-	size_t frames;
-};
-
 struct ha_cpg {
 	struct cpg_name group;
 	uint8_t node;
+	bool witness;
 	size_t queue_frames;
 	struct ha_cpg_ops ops;
 	void *ctx;
@@ -69,7 +54,7 @@ struct ha_cpg {
 	int wake_fd; /* main -> thread: frames, room, stop */
 	pthread_mutex_t lock;
 	/* Under `lock`. */
-	struct event_list events;
+	struct cpg_event_list events;
 	struct out_frame *out, **out_last;
 	size_t out_frames;
 	bool up, stop, paused;
@@ -86,8 +71,11 @@ struct session {
 	enum ha_peer_left peer_left;
 	uint64_t ring_seq;
 	/* Memberships of a ring whose number is still to come. */
-	struct event_list held;
+	struct cpg_event_list held;
 	uint64_t held_until_ms;
+	struct ha_witness *witness;
+	uint64_t witness_at_ms;
+	int witness_votes; /* -1: not known */
 	bool try_again; /* corosync does not take frames now */
 	const char *why; /* last reason told for being down */
 };
@@ -119,53 +107,10 @@ static void answer_bell(int fd)
 
 /* ---- events -------------------------------------------------------------- */
 
-static void list_init(struct event_list *l)
-{
-	l->first = NULL;
-	l->last = &l->first;
-	l->frames = 0;
-}
-
-static void list_add(struct event_list *l, struct event *ev)
-{
-	ev->next = NULL;
-	*l->last = ev;
-	l->last = &ev->next;
-	if (ev->type == EV_DELIVER)
-		l->frames++;
-}
-
-static void list_free(struct event_list *l)
-{
-	while (l->first) {
-		struct event *ev = l->first;
-
-		l->first = ev->next;
-		free(ev);
-	}
-	list_init(l);
-}
-
-static struct event *event_new(enum event_type type, const void *data,
-			       size_t size)
-{
-	struct event *ev = malloc(sizeof(*ev) + size);
-
-	/* A hole in the group's order cannot be mended here. */
-	if (!ev)
-		abort();
-	memset(ev, 0, sizeof(*ev));
-	ev->type = type;
-	ev->size = size;
-	if (size)
-		memcpy(ev->data, data, size);
-	return ev;
-}
-
-static void post(struct ha_cpg *c, struct event *ev)
+static void post(struct ha_cpg *c, struct cpg_event *ev)
 {
 	pthread_mutex_lock(&c->lock);
-	list_add(&c->events, ev);
+	cpg_event_list_add(&c->events, ev);
 	pthread_mutex_unlock(&c->lock);
 	ring_bell(c->event_fd);
 }
@@ -173,20 +118,20 @@ static void post(struct ha_cpg *c, struct event *ev)
 static void release_held(struct session *s)
 {
 	while (s->held.first) {
-		struct event *ev = s->held.first;
+		struct cpg_event *ev = s->held.first;
 
 		s->held.first = ev->next;
 		ev->ring_seq = s->ring_seq;
 		post(s->c, ev);
 	}
-	list_init(&s->held);
+	cpg_event_list_init(&s->held);
 	s->held_until_ms = 0;
 }
 
 static void post_members(struct session *s, bool peer, enum ha_peer_left left,
 			 bool new_ring)
 {
-	struct event *ev = event_new(EV_MEMBERS, NULL, 0);
+	struct cpg_event *ev = cpg_event_new(EV_MEMBERS, NULL, 0);
 
 	ev->self = s->self;
 	ev->peer = peer;
@@ -198,7 +143,7 @@ static void post_members(struct session *s, bool peer, enum ha_peer_left left,
 	}
 	if (!s->held.first)
 		s->held_until_ms = now_ms() + RING_WAIT_MS;
-	list_add(&s->held, ev);
+	cpg_event_list_add(&s->held, ev);
 }
 
 /* ---- corosync's callbacks, in the thread --------------------------------- */
@@ -220,13 +165,14 @@ static void on_deliver(cpg_handle_t h, const struct cpg_name *group,
 		       uint32_t node, uint32_t pid, void *data, size_t size)
 {
 	struct session *s = session_of(h);
-	struct event *ev;
+	struct cpg_event *ev;
 
 	if (!is_node(node))
 		return;
 	release_held(s);
 	/* Too large: handed on empty, for the engine to count. */
-	ev = event_new(EV_DELIVER, data, size <= HA_FRAME_MAX_BYTES ? size : 0);
+	ev = cpg_event_new(EV_DELIVER, data,
+			   size <= HA_FRAME_MAX_BYTES ? size : 0);
 	ev->from = (uint8_t)node;
 	post(s->c, ev);
 }
@@ -292,7 +238,7 @@ static void on_quorum(quorum_handle_t h, uint32_t quorate, uint64_t ring_seq,
 {
 	const void *context = NULL;
 	struct session *s;
-	struct event *ev;
+	struct cpg_event *ev;
 
 	if (quorum_context_get(h, &context) != CS_OK || !context)
 		return;
@@ -300,14 +246,13 @@ static void on_quorum(quorum_handle_t h, uint32_t quorate, uint64_t ring_seq,
 	if (ring_seq > s->ring_seq)
 		s->ring_seq = ring_seq;
 	release_held(s);
-	ev = event_new(EV_QUORUM, NULL, 0);
+	ev = cpg_event_new(EV_QUORUM, NULL, 0);
 	ev->self = quorate != 0;
 	ev->ring_seq = ring_seq;
 	post(s->c, ev);
 }
 
-/* ---- connecting
- * -------------------------------------------------------------- */
+/* ---- connecting --------------------------------------------------------- */
 
 static void close_session(struct session *s)
 {
@@ -315,6 +260,10 @@ static void close_session(struct session *s)
 		cpg_finalize(s->cpg);
 	if (s->quorum)
 		quorum_finalize(s->quorum);
+	ha_witness_destroy(s->witness);
+	s->witness = NULL;
+	s->witness_at_ms = 0;
+	s->witness_votes = -1;
 	s->cpg = 0;
 	s->quorum = 0;
 	s->cpg_fd = s->quorum_fd = -1;
@@ -345,7 +294,7 @@ static void drop_out(struct ha_cpg *c)
 static void set_up(struct session *s, bool up, const char *why)
 {
 	struct ha_cpg *c = s->c;
-	struct event *ev;
+	struct cpg_event *ev;
 	bool was;
 
 	pthread_mutex_lock(&c->lock);
@@ -358,7 +307,7 @@ static void set_up(struct session *s, bool up, const char *why)
 	if (was == up && s->why == why)
 		return;
 	s->why = why;
-	ev = event_new(EV_LINK, NULL, 0);
+	ev = cpg_event_new(EV_LINK, NULL, 0);
 	ev->self = up;
 	ev->why = why;
 	post(c, ev);
@@ -367,7 +316,7 @@ static void set_up(struct session *s, bool up, const char *why)
 static void go_down(struct session *s, const char *why)
 {
 	close_session(s);
-	list_free(&s->held);
+	cpg_event_list_free(&s->held);
 	s->held_until_ms = 0;
 	s->try_again = false;
 	set_up(s, false, why);
@@ -454,8 +403,7 @@ static bool connect_session(struct session *s)
 	return true;
 }
 
-/* ---- serving
- * ------------------------------------------------------------------ */
+/* ---- serving ------------------------------------------------------------ */
 
 /* False when corosync is gone. */
 static bool dispatch(struct session *s)
@@ -477,6 +425,27 @@ static bool dispatch_quorum(struct session *s)
 	cs_error_t rc = quorum_dispatch(s->quorum, CS_DISPATCH_ALL);
 
 	return rc == CS_OK || rc == CS_ERR_TRY_AGAIN;
+}
+
+/* After the group and the quorum: what they say of a ring stands first. */
+static void ask_witness(struct session *s)
+{
+	uint64_t now = now_ms();
+	struct cpg_event *ev;
+	int votes;
+
+	if (!s->c->witness || now < s->witness_at_ms)
+		return;
+	s->witness_at_ms = now + WITNESS_MS;
+	if (!s->witness && ha_witness_create(&s->witness))
+		return;
+	votes = ha_witness_votes(s->witness);
+	if (votes < 0 || votes == s->witness_votes)
+		return;
+	s->witness_votes = votes;
+	ev = cpg_event_new(EV_WITNESS, NULL, 0);
+	ev->self = votes;
+	post(s->c, ev);
 }
 
 static bool send_some(struct session *s)
@@ -533,7 +502,7 @@ static bool has_out(struct ha_cpg *c)
 
 static int wait_ms(const struct session *s)
 {
-	int ms = -1;
+	int ms = s->c->witness ? WITNESS_MS : -1;
 
 	if (has_out(s->c))
 		ms = s->try_again ? RETRY_MS : 0;
@@ -566,8 +535,12 @@ static bool serve(struct session *s)
 		return false;
 	if (p[1].revents && !dispatch_quorum(s))
 		return false;
-	if (s->held_until_ms && now_ms() >= s->held_until_ms)
+	/* It did not come: newer than any that is known. */
+	if (s->held_until_ms && now_ms() >= s->held_until_ms) {
+		s->ring_seq++;
 		release_held(s);
+	}
+	ask_witness(s);
 	return send_some(s);
 }
 
@@ -594,10 +567,11 @@ static void *run(void *arg)
 		.cpg_fd = -1,
 		.quorum_fd = -1,
 		.peer_left = HA_LEFT_NEVER,
+		.witness_votes = -1,
 	};
 	int backoff_ms = BACKOFF_MIN_MS;
 
-	list_init(&s.held);
+	cpg_event_list_init(&s.held);
 	while (!stopping(c)) {
 		struct pollfd p = {.fd = c->wake_fd, .events = POLLIN};
 
@@ -619,12 +593,11 @@ static void *run(void *arg)
 	if (s.cpg)
 		say_last_words(&s);
 	close_session(&s);
-	list_free(&s.held);
+	cpg_event_list_free(&s.held);
 	return NULL;
 }
 
-/* ---- the main thread's side
- * ------------------------------------------------------ */
+/* ---- the main thread's side ---------------------------------------------- */
 
 static int start_thread(struct ha_cpg *c)
 {
@@ -658,10 +631,11 @@ int ha_cpg_create(struct ha_cpg **out, const struct ha_cpg_params *p)
 	memcpy(c->group.value, p->group, len);
 	c->node = p->node;
 	c->queue_frames = p->queue_frames;
+	c->witness = p->witness;
 	c->ops = *p->ops;
 	c->ctx = p->ctx;
 	c->out_last = &c->out;
-	list_init(&c->events);
+	cpg_event_list_init(&c->events);
 	pthread_mutex_init(&c->lock, NULL);
 	c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -698,7 +672,7 @@ void ha_cpg_destroy(struct ha_cpg *c)
 		pthread_detach(c->thread);
 		return;
 	}
-	list_free(&c->events);
+	cpg_event_list_free(&c->events);
 	drop_out(c);
 	close(c->event_fd);
 	close(c->wake_fd);
@@ -711,7 +685,7 @@ int ha_cpg_fd(const struct ha_cpg *c)
 	return c->event_fd;
 }
 
-static void tell(struct ha_cpg *c, const struct event *ev)
+static void tell(struct ha_cpg *c, const struct cpg_event *ev)
 {
 	switch (ev->type) {
 	case EV_DELIVER:
@@ -724,6 +698,9 @@ static void tell(struct ha_cpg *c, const struct event *ev)
 	case EV_QUORUM:
 		c->ops.quorum(c->ctx, ev->self, ev->ring_seq);
 		break;
+	case EV_WITNESS:
+		c->ops.witness(c->ctx, ev->self);
+		break;
 	case EV_LINK:
 		c->ops.link(c->ctx, ev->self, ev->why);
 		break;
@@ -732,19 +709,19 @@ static void tell(struct ha_cpg *c, const struct event *ev)
 
 void ha_cpg_dispatch(struct ha_cpg *c)
 {
-	struct event *ev;
+	struct cpg_event *ev;
 	bool wake;
 
 	answer_bell(c->event_fd);
 	pthread_mutex_lock(&c->lock);
 	ev = c->events.first;
-	list_init(&c->events);
+	cpg_event_list_init(&c->events);
 	wake = c->paused;
 	pthread_mutex_unlock(&c->lock);
 	if (wake)
 		ring_bell(c->wake_fd);
 	while (ev) {
-		struct event *next = ev->next;
+		struct cpg_event *next = ev->next;
 
 		tell(c, ev);
 		free(ev);

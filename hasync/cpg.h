@@ -29,6 +29,8 @@ struct ha_cpg_ops {
 	void (*members)(void *ctx, bool self, bool peer,
 			enum ha_peer_left peer_left, uint64_t ring_seq);
 	void (*quorum)(void *ctx, bool quorate, uint64_t ring_seq);
+	/* Each change of whether the witness votes; only with params.witness */
+	void (*witness)(void *ctx, bool votes);
 	/* corosync itself is gone (false) or back (true). */
 	void (*link)(void *ctx, bool up, const char *why);
 };
@@ -37,6 +39,7 @@ struct ha_cpg_params {
 	const char *group; /* "sbcd:<cluster name>" */
 	uint8_t node; /* must equal corosync's nodeid: -EXDEV reported
 			 through link(false, …) when it does not */
+	bool witness; /* corosync has a quorum device */
 	size_t queue_frames; /* bound of each direction */
 	const struct ha_cpg_ops *ops;
 	void *ctx;

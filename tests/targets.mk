@@ -3,7 +3,7 @@
 DEB_PACKAGES := build-essential clang libclang-rt-14-dev clang-format \
 	cppcheck shellcheck pkg-config git \
 	libsofia-sip-ua-dev libsrtp2-dev libssl-dev libbpf-dev bpftool \
-	libcpg-dev libquorum-dev libcmap-dev corosync corosync-qdevice \
+	libcpg-dev libquorum-dev libvotequorum-dev libcmap-dev corosync corosync-qdevice \
 	corosync-qnetd libnl-3-dev libnl-route-3-dev libnftables-dev nftables \
 	libconfuse-dev libjansson-dev libsmartcols-dev uthash-dev \
 	libsystemd-dev libcmocka-dev libpcap-dev linux-libc-dev \

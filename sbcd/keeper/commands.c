@@ -85,15 +85,17 @@ static void show_redundancy(struct keeper *k, uint64_t id,
 	control_reply(
 		k->control, id,
 		json_pack(
-			"{s:s,s:i,s:s,s:I,s:s,s:o,s:b,s:s,s:f,s:o,s:o,s:o,s:o}",
+			"{s:s,s:i,s:s,s:I,s:s,s:o,s:b,s:s,s:f,s:o,s:o,s:o,s:o,"
+			"s:o}",
 			"node", k->node.name, "node-id", (int)k->node.id,
 			"role", ha_role_name(r->role), "since-ms",
 			(json_int_t)r->since_wall_ms, "epoch", epoch, "peer",
 			peer_json(k), "in-sync", r->in_sync, "sync-reason",
 			r->sync_reason, "replication-lag-ms",
 			(double)stats.lag_us / 1000, "records", records_json(k),
-			"fence", fence_to_json(k), "paths", paths_json(k),
-			"timeline", timeline_to_json(&k->timeline)));
+			"right", role_evidence_to_json(k), "fence",
+			fence_to_json(k), "paths", paths_json(k), "timeline",
+			timeline_to_json(&k->timeline)));
 }
 
 /* ---- calls -------------------------------------------------------------- */

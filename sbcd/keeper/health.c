@@ -92,6 +92,8 @@ void health_assess(struct health *out, const struct health_facts *f)
 		       f->queue_percent);
 	if (f->commit_timeouts)
 		deduct(out, "commit", 5, "synchronous puts hit their deadline");
+	if (f->witness_lost)
+		deduct(out, "witness", 10, "the witness casts no vote");
 	if (!f->guard_up)
 		deduct(out, "guard", 10, "the guard process is not running");
 	if (!f->beat_realtime)

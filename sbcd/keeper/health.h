@@ -30,6 +30,7 @@ struct health_facts {
 	bool beat_realtime;
 	bool commit_timeouts; /* in the last seconds */
 	bool guard_up;
+	bool witness_lost; /* there should be one, and it casts no vote */
 };
 
 struct health_deduction {

@@ -123,6 +123,7 @@ static void assess(struct keeper *k, uint64_t now_ms)
 		.disk_failed = k->disk_failed,
 		.queue_percent = queue_percent(k),
 		.guard_up = k->guard_armed,
+		.witness_lost = r->ev.witness_known_dead,
 		.commit_timeouts =
 			k->commit_timeout_ms &&
 			now_ms - k->commit_timeout_ms < COMMIT_ALARM_MS,

@@ -213,6 +213,7 @@ static void cpg_members(void *ctx, bool self, bool peer, enum ha_peer_left left,
 {
 	struct keeper *k = ctx;
 
+	role_on_ring(k, ring_seq);
 	role_on_members(k, self, peer, left);
 	ha_engine_membership(k->engine, self, peer);
 	role_evaluate(k);
@@ -222,7 +223,15 @@ static void cpg_quorum(void *ctx, bool quorate, uint64_t ring_seq)
 {
 	struct keeper *k = ctx;
 
-	role_on_quorum(k, quorate);
+	role_on_quorum(k, quorate, ring_seq);
+	role_evaluate(k);
+}
+
+static void cpg_witness(void *ctx, bool votes)
+{
+	struct keeper *k = ctx;
+
+	role_on_witness(k, votes);
 	role_evaluate(k);
 }
 
@@ -240,6 +249,7 @@ static const struct ha_cpg_ops cpg_ops = {
 	.deliver = cpg_deliver,
 	.members = cpg_members,
 	.quorum = cpg_quorum,
+	.witness = cpg_witness,
 	.link = cpg_link,
 };
 
@@ -520,6 +530,7 @@ static int join_group(struct keeper *k)
 	struct ha_cpg_params p = {
 		.group = group,
 		.node = k->node.id,
+		.witness = k->config->cluster.witness[0] != '\0',
 		.queue_frames = CPG_QUEUE_FRAMES,
 		.ops = &cpg_ops,
 		.ctx = k,

@@ -70,6 +70,8 @@ struct roles {
 	uint64_t claim_us;
 	uint64_t looked_ms; /* last arbitration */
 	uint64_t claim_from_ms; /* not before: we stood still */
+	const char *decision; /* the last one's reason, static string */
+	uint64_t witness_lost_ms; /* it casts no vote since; 0 = it does */
 	struct loop_timer *recheck, *announce, *epoch_wait, *lapse;
 	unsigned announced;
 	struct ha_status peer; /* last heard */
@@ -151,7 +153,7 @@ void keeper_write_epoch(struct keeper *k);
 void keeper_publish(struct keeper *k);
 uint32_t keeper_calls(const struct keeper *k);
 
-/* ---- role.c ------------------------------------------------------------- */
+/* ---- role.c, evidence.c -------------------------------------------------- */
 int role_create(struct keeper *k) __attribute__((warn_unused_result));
 void role_destroy(struct keeper *k);
 bool role_serves(const struct keeper *k);
@@ -160,12 +162,19 @@ void role_event(struct keeper *k, enum ha_event event, const char *reason);
 void role_evaluate(struct keeper *k);
 void role_on_members(struct keeper *k, bool self, bool peer,
 		     enum ha_peer_left left);
-void role_on_quorum(struct keeper *k, bool quorate);
+/* Before role_on_members() of that ring. */
+void role_on_ring(struct keeper *k, uint64_t ring_seq);
+void role_on_quorum(struct keeper *k, bool quorate, uint64_t ring_seq);
+void role_on_witness(struct keeper *k, bool votes);
 void role_on_corosync(struct keeper *k, bool up, const char *why);
 void role_on_status(struct keeper *k, const struct ha_status *s);
 void role_on_sync(struct keeper *k, bool in_sync, const char *reason);
 void role_on_go(struct keeper *k, uint64_t epoch);
 void role_on_beats(struct keeper *k);
+/* Brings the evidence up to date. */
+void role_gather(struct keeper *k);
+/* What the last arbitration saw, for people. */
+json_t *role_evidence_to_json(const struct keeper *k);
 /* An action that could not be finished at once is finished now. */
 void role_action_done(struct keeper *k, enum ha_action action);
 void role_epoch_written(struct keeper *k);

@@ -10,10 +10,12 @@ enum {
 	TIE_GRACE_MS = 1000,
 	/* Three times the interval at which an idle keeper says its status. */
 	MUTE_MS = 3 * KEEPER_STATUS_MS,
-	/* The tick of the main loop comes every few ms. */
-	OWN_STALL_MS = 150,
+	/* Above corosync's sync_timeout for a witness. */
+	VERDICT_MS = 3000,
 	/* A disk that does not write an epoch within this time is passed. */
 	EPOCH_WAIT_MS = 200,
+	/* Between the last beat heard and the last renewal behind it. */
+	JITTER_BEATS = 2,
 	/* Beats to listen for after a lapsed lease, before it is reopened. */
 	LAPSE_BEATS = 3,
 };
@@ -270,48 +272,17 @@ void role_event(struct keeper *k, enum ha_event event, const char *reason)
 	handover_on_role(k);
 }
 
-static void gather(struct keeper *k)
-{
-	struct ha_evidence *ev = &k->roles.ev;
-	struct beat_view view;
-
-	beat_get_view(k->beat, &view);
-	ev->now_ms = clock_mono_ms();
-	ev->role = k->roles.role;
-	ev->own_epoch = k->epoch.heard;
-	ev->own_active_epoch = k->epoch.active;
-	ev->own_calls = keeper_calls(k);
-	ev->last_beat_ms = 0;
-	for (size_t i = 0; i < BEAT_PATHS_MAX; i++) {
-		if (view.last_heard_ms[i] > ev->last_beat_ms)
-			ev->last_beat_ms = view.last_heard_ms[i];
-	}
-	ev->gateway_reachable =
-		netglue_gateway_reachable(k->net, ev->now_ms, ev->last_beat_ms);
-	ev->peer_released = view.released_boot_id &&
-			    view.released_boot_id == view.peer_boot_id;
-	if (!view.peer_heard || ev->peer_left == HA_LEFT_NOT)
-		return;
-	/* Out of the group, but it speaks: beats say what it does. */
-	epoch_heard(&k->epoch, view.peer_epoch);
-	if (ev->last_beat_ms > ev->peer_left_ms && !ev->peer_released) {
-		ev->peer_known = true;
-		ev->peer_role = view.peer_role;
-		if (view.peer_epoch > ev->peer_active_epoch)
-			ev->peer_active_epoch = view.peer_epoch;
-	}
-}
-
 /*
  * This process, or the whole machine, stood still: all that looks like the
  * peer's silence is our own deafness. What is queued is listened to first.
+ * Stalls below half a silence leave more than half of it to be real.
  */
 static void notice_own_stall(struct keeper *k)
 {
 	struct roles *r = &k->roles;
 	uint64_t now_ms = clock_mono_ms();
 
-	if (r->looked_ms && now_ms - r->looked_ms > OWN_STALL_MS) {
+	if (r->looked_ms && now_ms - r->looked_ms > r->rules.silence_ms / 2) {
 		log_warn("event=stood-still ms=%" PRIu64,
 			 now_ms - r->looked_ms);
 		r->claim_from_ms = now_ms + r->rules.silence_ms;
@@ -332,7 +303,7 @@ void role_evaluate(struct keeper *k)
 	if (k->stopping)
 		return;
 	notice_own_stall(k);
-	gather(k);
+	role_gather(k);
 	if (r->role == HA_ROLE_INIT && r->ev.peer_known &&
 	    r->ev.peer_left == HA_LEFT_NOT &&
 	    (r->ev.peer_role == HA_ROLE_ACTIVE ||
@@ -341,6 +312,7 @@ void role_evaluate(struct keeper *k)
 		r->ev.role = r->role;
 	}
 	d = ha_arbitrate(&r->ev, &r->rules);
+	r->decision = d.reason;
 	if (d.verdict == HA_CLAIM && r->ev.now_ms < r->claim_from_ms) {
 		loop_timer_arm(r->recheck, r->claim_from_ms - r->ev.now_ms);
 		return;
@@ -357,77 +329,7 @@ void role_evaluate(struct keeper *k)
 						   : 1);
 }
 
-/* ---- evidence ----------------------------------------------------------- */
-void role_on_members(struct keeper *k, bool self, bool peer,
-		     enum ha_peer_left left)
-{
-	struct roles *r = &k->roles;
-	struct ha_evidence *ev = &r->ev;
-	uint64_t now_ms = clock_mono_ms();
-
-	if (self && !ev->in_group && !ev->start_ms)
-		ev->start_ms = now_ms;
-	ev->in_group = self;
-	if (peer && ev->peer_left != HA_LEFT_NOT) {
-		ev->peer_left = HA_LEFT_NOT;
-		ev->peer_known = false;
-		ev->peer_go = false;
-		ev->last_word_ms = now_ms;
-		r->peer_released_word = false;
-		log_notice("event=peer-joined");
-		timeline_add(&k->timeline, "peer joined", "");
-	} else if (!peer && ev->peer_left == HA_LEFT_NOT) {
-		ev->peer_left = r->peer_released_word ? HA_LEFT_CLEAN : left;
-		ev->peer_left_ms = now_ms;
-		log_notice("event=peer-left how=%s",
-			   ev->peer_left == HA_LEFT_CLEAN      ? "clean"
-			   : ev->peer_left == HA_LEFT_PROCDOWN ? "procdown"
-							       : "nodedown");
-		timeline_add(&k->timeline, "peer left",
-			     ev->peer_left == HA_LEFT_CLEAN	 ? "clean"
-			     : ev->peer_left == HA_LEFT_PROCDOWN ? "procdown"
-								 : "nodedown");
-	}
-}
-
-void role_on_quorum(struct keeper *k, bool quorate)
-{
-	if (k->roles.ev.quorate != quorate)
-		log_notice("event=quorum quorate=%s", quorate ? "yes" : "no");
-	k->roles.ev.quorate = quorate;
-}
-
-void role_on_corosync(struct keeper *k, bool up, const char *why)
-{
-	if (k->corosync_up == up)
-		return;
-	k->corosync_up = up;
-	log_msg(up ? LOG_NOTICE : LOG_ERR, "event=corosync up=%s why=\"%s\"",
-		up ? "yes" : "no", why ? why : "");
-	timeline_add(&k->timeline, up ? "corosync up" : "corosync down",
-		     why ? why : "");
-	if (!up)
-		k->roles.ev.in_group = false;
-}
-
-void role_on_status(struct keeper *k, const struct ha_status *s)
-{
-	struct ha_evidence *ev = &k->roles.ev;
-
-	if (!s)
-		return; /* role_on_members() says how it left */
-	epoch_heard(&k->epoch, s->epoch);
-	epoch_heard(&k->epoch, s->active_epoch);
-	if (!ev->peer_known || ev->peer_role != s->role)
-		ev->peer_role_ms = clock_mono_ms();
-	ev->peer_known = true;
-	ev->peer_role = s->role;
-	ev->peer_epoch = s->epoch;
-	ev->peer_active_epoch = s->active_epoch;
-	ev->peer_calls = s->calls;
-	k->roles.peer = *s;
-}
-
+/* ---- news ---------------------------------------------------------------- */
 void role_on_sync(struct keeper *k, bool in_sync, const char *reason)
 {
 	struct roles *r = &k->roles;
@@ -528,7 +430,11 @@ int role_create(struct keeper *k)
 	r->rules.cold_start_ms = c->cold_start_ms;
 	r->rules.tie_grace_ms = TIE_GRACE_MS;
 	r->rules.mute_ms = MUTE_MS;
+	r->rules.jitter_ms = JITTER_BEATS * c->beat_ms;
+	r->rules.verdict_ms = VERDICT_MS;
 	r->rules.witness = r->ev.witness_configured;
+	r->rules.gateway = netglue_gateways(k->net) > 0;
+	r->decision = "just started";
 	r->epoch = k->epoch.active;
 	snprintf(r->sync_reason, sizeof(r->sync_reason), "just started");
 	err = loop_timer_create(k->loop, &r->recheck, on_recheck, k);

@@ -639,8 +639,7 @@ static struct ha_evidence combination(uint32_t i, struct ha_rules *r)
 	ev.idle_ms = i >> 18 & 1 ? 2000 : 0;
 	ev.quorum_ring = 4;
 	ev.members_ring = i >> 19 & 1 ? 8 : 4;
-	ev.last_beat_ms = ages[i >> 20 & 3] ? ev.now_ms - ages[i >> 20 & 3]
-					    : 0;
+	ev.last_beat_ms = ages[i >> 20 & 3] ? ev.now_ms - ages[i >> 20 & 3] : 0;
 	ev.peer_left_ms = i >> 22 & 1 ? ev.now_ms - 1 : 1500;
 	r->mute_ms = i >> 23 & 1 ? 1500 : 0;
 	ev.last_word_ms = 3000;

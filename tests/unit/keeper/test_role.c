@@ -52,6 +52,11 @@ int netglue_gate_close(struct netglue *g)
 	return 0;
 }
 
+unsigned netglue_gateways(const struct netglue *g)
+{
+	return 0;
+}
+
 bool netglue_gateway_reachable(const struct netglue *g, uint64_t now_ms,
 			       uint64_t peer_ms)
 {
@@ -470,13 +475,16 @@ static void after_standing_still_it_listens_first(void **state)
 
 	become_standby(f);
 	role_on_members(&f->k, true, false, HA_LEFT_NODEDOWN);
-	f->k.roles.ev.peer_left_ms -= 1000;
-	f->k.roles.looked_ms -= 500;
+	f->k.roles.ev.peer_left_ms -= 5000;
+	f->k.roles.rules.silence_ms = 2000;
+	f->k.roles.looked_ms -= 1001;
 	role_evaluate(&f->k);
 	assert_int_equal(f->k.roles.role, HA_ROLE_STANDBY);
-	turn(f, 50);
+	turn(f, 10);
+	role_evaluate(&f->k);
 	assert_int_equal(f->k.roles.role, HA_ROLE_STANDBY);
-	turn(f, 70);
+	f->k.roles.claim_from_ms -= 2000;
+	role_evaluate(&f->k);
 	assert_int_equal(f->k.roles.role, HA_ROLE_ACTIVE);
 }
 
