@@ -488,6 +488,120 @@ static void after_standing_still_it_listens_first(void **state)
 	assert_int_equal(f->k.roles.role, HA_ROLE_ACTIVE);
 }
 
+/* ---- evidence ----------------------------------------------------------- */
+static void with_witness(struct fixture *f)
+{
+	f->k.roles.ev.witness_configured = true;
+	f->k.roles.rules.witness = true;
+	role_on_ring(&f->k, 8);
+	role_on_quorum(&f->k, true, 8);
+	role_on_witness(&f->k, true);
+}
+
+static void peer_crashes(struct fixture *f, uint64_t ring)
+{
+	role_on_ring(&f->k, ring);
+	role_on_members(&f->k, true, false, HA_LEFT_NODEDOWN);
+	f->k.roles.ev.peer_left_ms -= 1000;
+	role_evaluate(&f->k);
+}
+
+static void a_claim_waits_for_the_verdict_of_its_ring(void **state)
+{
+	struct fixture *f = *state;
+
+	become_standby(f);
+	with_witness(f);
+	peer_crashes(f, 12);
+	assert_int_equal(f->k.roles.role, HA_ROLE_STANDBY);
+	role_on_quorum(&f->k, false, 12);
+	role_evaluate(&f->k);
+	assert_int_equal(f->k.roles.role, HA_ROLE_STANDBY);
+	role_on_quorum(&f->k, true, 12);
+	role_evaluate(&f->k);
+	assert_int_equal(f->k.roles.role, HA_ROLE_ACTIVE);
+}
+
+static void a_witness_lost_beforehand_is_not_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_standby(f);
+	with_witness(f);
+	role_on_witness(k, false);
+	role_evaluate(k);
+	assert_false(k->roles.ev.witness_known_dead);
+	/* For a moment only: rings change. */
+	role_on_witness(k, true);
+	k->roles.ev.ring_ms -= 5000;
+	role_evaluate(k);
+	assert_false(k->roles.ev.witness_known_dead);
+	role_on_witness(k, false);
+	k->roles.witness_lost_ms -= 5000;
+	role_evaluate(k);
+	assert_true(k->roles.ev.witness_known_dead);
+	peer_crashes(f, 12);
+	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
+	/* It comes back, alone with us, and its word counts again. */
+	role_on_quorum(k, false, 12);
+	role_on_quorum(k, true, 12);
+	assert_false(k->roles.ev.witness_known_dead);
+}
+
+static void a_witness_that_dies_with_the_peer_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_standby(f);
+	with_witness(f);
+	peer_crashes(f, 12);
+	role_on_witness(k, false);
+	k->roles.witness_lost_ms -= 5000;
+	role_on_quorum(k, false, 12);
+	role_evaluate(k);
+	assert_int_equal(k->roles.role, HA_ROLE_STANDBY);
+}
+
+static void a_vote_taken_back_is_no_verdict(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_active(f);
+	with_witness(f);
+	peer_crashes(f, 12);
+	role_on_quorum(k, true, 12);
+	role_on_quorum(k, false, 12);
+	role_evaluate(k);
+	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
+	/* A verdict is one. */
+	role_on_ring(k, 16);
+	role_on_quorum(k, true, 16);
+	role_on_ring(k, 20);
+	role_on_quorum(k, false, 20);
+	role_evaluate(k);
+	assert_int_not_equal(k->roles.role, HA_ROLE_ACTIVE);
+}
+
+static void a_rivals_beats_are_ahead_of_the_group(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_active(f);
+	beats.peer_heard = true;
+	beats.peer_role = HA_ROLE_BECOMING_ACTIVE;
+	beats.peer_epoch = 1;
+	beats.last_heard_ms[0] = clock_mono_ms() + 1000;
+	role_on_beats(k);
+	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
+	beats.peer_epoch = UINT64_C(0xffff) << 8 | 2;
+	role_on_beats(k);
+	assert_int_equal(k->roles.role, HA_ROLE_SYNCING);
+}
+
 /* ---- losing it ---------------------------------------------------------- */
 static void yielding_goes_in_order(void **state)
 {
@@ -753,6 +867,11 @@ int main(void)
 		T(the_guards_word_counts_for_its_boot),
 		T(sync_lost_with_the_peer_changes_nothing),
 		T(after_standing_still_it_listens_first),
+		T(a_claim_waits_for_the_verdict_of_its_ring),
+		T(a_witness_lost_beforehand_is_not_waited_for),
+		T(a_witness_that_dies_with_the_peer_is_waited_for),
+		T(a_vote_taken_back_is_no_verdict),
+		T(a_rivals_beats_are_ahead_of_the_group),
 		T(yielding_goes_in_order),
 		T(nothing_is_announced_after_yielding),
 		T(a_lapsed_lease_is_reopened_without_a_rival),
