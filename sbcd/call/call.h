@@ -34,7 +34,8 @@ enum {
 	CALL_STREAMS_MAX = REC_STREAMS_MAX,
 };
 
-/* An encoded record. */
+/* An encoded record. This and what else lives as long as a call comes from
+ * the pool: the stack's transactions come and go in the heap around it. */
 struct blob {
 	uint8_t *data;
 	uint32_t size;
@@ -109,11 +110,11 @@ struct call {
 	struct b2bua *owner;
 	uint8_t state; /* enum rec_call_state; 0 = record not seen yet */
 	bool deleting; /* frees itself when nothing holds it any more */
-	uint8_t streams_len;
+	uint8_t streams_len, streams_cap;
 	uint8_t legs_len;
 	struct blob value;
 	struct leg *legs[CALL_LEGS_MAX];
-	struct blob *streams; /* REC_MEDIA, streams_len of them */
+	struct blob *streams; /* REC_MEDIA, streams_len of streams_cap */
 	struct txn *txns;
 	void *outbox; /* messages waiting for a commit, of sip/ */
 	uint32_t heap_index; /* timers.c; 0 = not armed */

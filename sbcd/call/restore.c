@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "sbcd/base/log.h"
+#include "sbcd/base/pool.h"
 #include "sbcd/call/b2bua_int.h"
 #include "sbcd/record/record.h"
 
@@ -75,7 +76,7 @@ static int take_txn(struct call *c, uint16_t sub, const void *value,
 	struct txn *t = txn_find_sub(c, sub);
 
 	if (!t) {
-		t = calloc(1, sizeof(*t));
+		t = pool_alloc(sizeof(*t));
 		if (!t)
 			return -ENOMEM;
 		t->call = c;

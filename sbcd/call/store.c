@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "sbcd/base/log.h"
+#include "sbcd/base/pool.h"
 #include "sbcd/call/b2bua_int.h"
 #include "sbcd/record/record.h"
 
@@ -68,6 +69,26 @@ int stream_load(const struct call *c, unsigned sub, struct rec_media *out)
 	return load(REC_MEDIA, &c->streams[sub], out);
 }
 
+static int grow_streams(struct call *c, unsigned len)
+{
+	struct blob *grown;
+
+	if (len > c->streams_cap) {
+		grown = pool_alloc(len * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		if (c->streams_len)
+			memcpy(grown, c->streams,
+			       c->streams_len * sizeof(*grown));
+		pool_free(c->streams, c->streams_cap * sizeof(*grown));
+		c->streams = grown;
+		c->streams_cap = (uint8_t)len;
+	}
+	for (; c->streams_len < len; c->streams_len++)
+		c->streams[c->streams_len] = (struct blob){0};
+	return 0;
+}
+
 int stream_store(struct call *c, unsigned sub, const struct rec_media *in)
 {
 	struct rec_media old;
@@ -77,14 +98,9 @@ int stream_store(struct call *c, unsigned sub, const struct rec_media *in)
 	if (sub >= CALL_STREAMS_MAX)
 		return -ENOSPC;
 	if (sub >= c->streams_len) {
-		struct blob *grown =
-			realloc(c->streams, (sub + 1) * sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		c->streams = grown;
-		for (; c->streams_len <= sub; c->streams_len++)
-			grown[c->streams_len] = (struct blob){0};
+		err = grow_streams(c, sub + 1);
+		if (err)
+			return err;
 	}
 	had = !stream_load(c, sub, &old);
 	err = store(c->owner, REC_MEDIA, &c->streams[sub], in);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sbcd/base/pool.h"
 #include "sbcd/call/b2bua_int.h"
 
 static const char *const method_names[METHOD_MAX] = {
@@ -32,13 +33,13 @@ enum call_method call_method_of(const char *name)
 
 int blob_set(struct blob *b, const void *data, size_t size)
 {
-	uint8_t *copy = malloc(size ? size : 1);
+	uint8_t *copy = pool_alloc(size);
 
 	if (!copy)
 		return -ENOMEM;
 	if (size)
 		memcpy(copy, data, size);
-	free(b->data);
+	pool_free(b->data, b->size);
 	b->data = copy;
 	b->size = (uint32_t)size;
 	return 0;
@@ -46,7 +47,7 @@ int blob_set(struct blob *b, const void *data, size_t size)
 
 void blob_clear(struct blob *b)
 {
-	free(b->data);
+	pool_free(b->data, b->size);
 	*b = (struct blob){0};
 }
 
@@ -63,7 +64,7 @@ struct call *call_find(const struct b2bua *b, uint64_t id)
 
 int call_create(struct b2bua *b, uint64_t id, struct call **out)
 {
-	struct call *c = calloc(1, sizeof(*c));
+	struct call *c = pool_alloc(sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
@@ -71,7 +72,7 @@ int call_create(struct b2bua *b, uint64_t id, struct call **out)
 	c->owner = b;
 	HASH_ADD(hh, b->calls, id, sizeof(c->id), c);
 	if (!c->hh.tbl) {
-		free(c);
+		pool_free(c, sizeof(*c));
 		return -ENOMEM;
 	}
 	*out = c;
@@ -103,13 +104,13 @@ void call_free(struct call *c)
 		leg_free(c->legs[i]);
 	while (c->streams_len)
 		stream_remove(c, c->streams_len - 1u);
-	free(c->streams);
+	pool_free(c->streams, c->streams_cap * sizeof(*c->streams));
 	blob_clear(&c->value);
 	timers_remove(c);
 	restore_unqueue(c);
 	settle_unqueue(c);
 	HASH_DEL(b->calls, c);
-	free(c);
+	pool_free(c, sizeof(*c));
 }
 
 size_t call_count(const struct b2bua *b)
@@ -156,7 +157,7 @@ int leg_create(struct call *c, uint16_t sub, uint8_t role, struct leg **out)
 
 	if (c->legs_len >= CALL_LEGS_MAX)
 		return -ENOSPC;
-	l = calloc(1, sizeof(*l));
+	l = pool_alloc(sizeof(*l));
 	if (!l)
 		return -ENOMEM;
 	l->call = c;
@@ -181,7 +182,7 @@ void leg_free(struct leg *l)
 {
 	leg_unhash(l);
 	blob_clear(&l->value);
-	free(l);
+	pool_free(l, sizeof(*l));
 }
 
 struct leg *leg_find_sub(const struct call *c, uint16_t sub)
@@ -265,7 +266,7 @@ int txn_create(struct leg *l, uint8_t side, enum call_method method,
 	       struct txn **out)
 {
 	struct call *c = l->call;
-	struct txn *t = calloc(1, sizeof(*t));
+	struct txn *t = pool_alloc(sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
@@ -317,7 +318,7 @@ void txn_free(struct txn *t)
 	blob_clear(&t->response);
 	blob_clear(&t->value);
 	b->txns_len--;
-	free(t);
+	pool_free(t, sizeof(*t));
 }
 
 struct txn *txn_find(const struct leg *l, uint8_t side, enum call_method method)

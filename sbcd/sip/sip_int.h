@@ -25,6 +25,8 @@ enum {
 	SIP_LINK_BUDGET = 256,
 	SIP_SLOW_MS = 100,
 	SIP_STEPS_MAX = 16, /* inputs in one turn */
+	SIP_TRIM_MS = 5000, /* interval while there is something to trim, */
+	SIP_TRIM_AFTER_MS = 40000, /* so: until the last transaction is gone */
 	SIP_URI_SIZE = 128,
 	SIP_COMMIT_MAX_MS = 500, /* the keeper gives up much earlier */
 };
@@ -63,6 +65,8 @@ struct sip_worker {
 	uint64_t epoch;
 	bool quiesce_wanted, quiesced;
 	uint64_t quiesce_until_ms;
+	uint64_t trim_ms, trim_until_ms; /* next and last to give memory back */
+	size_t trim_calls;
 	uint64_t slow_ms; /* when the slow part of a turn is due */
 	bool gone;
 	int exit_code;

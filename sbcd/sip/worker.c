@@ -1,6 +1,7 @@
 #include "sbcd/sip/worker.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -251,6 +252,20 @@ static int64_t sooner(int64_t a, int64_t b)
 	return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
+/* Finished transactions are kept for 32 s, then their pages are free but
+ * still ours. */
+static void trim(struct sip_worker *w, uint64_t now_ms)
+{
+	if (call_count(w->b2bua) != w->trim_calls) {
+		w->trim_calls = call_count(w->b2bua);
+		w->trim_until_ms = now_ms + SIP_TRIM_AFTER_MS;
+	}
+	if (now_ms < w->trim_ms || now_ms > w->trim_until_ms)
+		return;
+	w->trim_ms = now_ms + SIP_TRIM_MS;
+	malloc_trim(0);
+}
+
 /* What is done once a turn; ms until there is more to do. */
 static int64_t turn(struct sip_worker *w)
 {
@@ -263,6 +278,7 @@ static int64_t turn(struct sip_worker *w)
 		return wait;
 	/* Pings and sums may come late. */
 	w->slow_ms = now_ms + SIP_SLOW_MS;
+	trim(w, now_ms);
 	agents_count(w);
 	conns_turn(w, now_ms);
 	if (!w->quiesce_wanted && b2bua_active(w->b2bua))
