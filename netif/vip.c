@@ -146,6 +146,7 @@ int netif_vip_create(struct netif_vip **out, const struct netif_vip_params *p)
 		return -ENOMEM;
 	copy_params(v, p);
 	v->ops = ops;
+	v->group_fd = -1;
 	v->set_mac = vip_link_set_mac;
 	err = netif_nl_open(&v->nl, false);
 	if (err)
@@ -178,6 +179,8 @@ void netif_vip_destroy(struct netif_vip *v)
 	if (!v)
 		return;
 	close(v->packet_fd);
+	if (v->group_fd >= 0)
+		close(v->group_fd);
 	netif_nl_close(&v->nl);
 	free(v);
 }
@@ -231,6 +234,9 @@ int netif_vip_prepare(struct netif_vip *v)
 	err = vip_addrs_drop_link_local(v);
 	if (err)
 		return err;
+	err = vip_groups_join(v);
+	if (err)
+		return err;
 	/* Rules first: until the routes are there nothing leaves at all. */
 	err = vip_rules_install(v);
 	if (err)
@@ -272,7 +278,11 @@ static int release_leftover(struct netif_nl *nl, const char *run_dir,
 			    const char *nic, pid_t owner)
 {
 	struct vip_runfile rf;
-	struct netif_vip v = {.packet_fd = -1, .set_mac = vip_link_set_mac};
+	struct netif_vip v = {
+		.packet_fd = -1,
+		.group_fd = -1,
+		.set_mac = vip_link_set_mac,
+	};
 	int err = vip_runfile_read(run_dir, nic, &rf);
 
 	if (err)

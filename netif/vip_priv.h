@@ -46,6 +46,7 @@ struct netif_vip {
 	char run_dir[PATH_MAX];
 	struct netif_nl nl;
 	int packet_fd; /* AF_PACKET, sends only; -1 when only releasing */
+	int group_fd; /* member of the IPv6 groups; -1 before prepare */
 	/* Sets the MAC of a live NIC; replaced by tests of the EBUSY path. */
 	int (*set_mac)(struct netif_nl *nl, int ifindex,
 		       const uint8_t mac[NETIF_MAC_LEN]);
@@ -65,6 +66,7 @@ int vip_routes_remove(struct netif_vip *v);
 int vip_rules_remove(struct netif_vip *v);
 
 /* vip_addr.c */
+int vip_groups_join(struct netif_vip *v);
 int vip_addrs_add(struct netif_vip *v);
 int vip_addrs_del(struct netif_vip *v);
 /* Removes a link-local address the kernel made from the original MAC. */

@@ -51,6 +51,7 @@ static void node_release(struct node *n)
 	enter(n->ns);
 	sh("ip addr del 10.10.0.10/24 dev core; "
 	   "ip addr del fd00:10::10/64 dev core; "
+	   "ip -6 route del local fd00:10::10 dev core table local; "
 	   "ip addr del 10.20.0.10/24 dev cloud");
 	enter(world.home);
 }

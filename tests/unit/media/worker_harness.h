@@ -227,6 +227,7 @@ static UNUSED void node_take(struct node *n)
 	enter(n->ns);
 	sh("ip addr add 10.10.0.10/24 dev core noprefixroute && "
 	   "ip addr add fd00:10::10/64 dev core nodad noprefixroute && "
+	   "ip -6 route replace local fd00:10::10 dev core table local && "
 	   "ip addr add 10.20.0.10/24 dev cloud noprefixroute");
 	enter(world.far);
 	sh("ip neigh replace 10.10.0.10 lladdr %s dev br-core && "

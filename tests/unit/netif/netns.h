@@ -36,7 +36,7 @@
 
 #define UNUSED __attribute__((unused))
 
-enum { DEADLINE_MS = 3000, TEST_ETHERTYPE = 0x88ff };
+enum { DEADLINE_MS = 15000, TEST_ETHERTYPE = 0x88ff };
 
 static struct {
 	int home, near, far;
@@ -123,9 +123,33 @@ static UNUSED void wait_link(const char *nic)
 	}
 }
 
+/*
+ * The kernel delivers to a new IPv6 address and joins its group only when a
+ * work queue has run: until then the far side is deaf.
+ */
+static UNUSED void wait_v6(const char *nic, int addrs)
+{
+	uint64_t end = now_us() + DEADLINE_MS * 1000;
+
+	while (lines_of("ip -6 route show table local dev %s type local | "
+			"grep ' fd00:'",
+			nic) != addrs) {
+		if (now_us() > end)
+			fail_msg("%s does not get its addresses", nic);
+	}
+}
+
+/* A failed test or set-up may have stopped in any of the namespaces. */
+static UNUSED void ns_home(void)
+{
+	if (net.home < 0)
+		net.home = ns_current();
+	assert_return_code(setns(net.home, CLONE_NEWNET), errno);
+}
+
 static UNUSED int net_setup(void **state)
 {
-	net.home = ns_current();
+	ns_home();
 	net.far = ns_new();
 	sh("echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad");
 	net.near = ns_new();
@@ -146,9 +170,12 @@ static UNUSED int net_setup(void **state)
 	   "ip link set peer up && ip link set mpeer up");
 	wait_link("peer");
 	wait_link("mpeer");
+	wait_v6("peer", 2);
+	wait_v6("mpeer", 1);
 	ns_near();
 	wait_link("svc");
 	wait_link("mgmt");
+	wait_v6("mgmt", 1);
 	strcpy(net.run_dir, "/tmp/netif-test-XXXXXX");
 	assert_non_null(mkdtemp(net.run_dir));
 	return 0;
@@ -156,10 +183,9 @@ static UNUSED int net_setup(void **state)
 
 static UNUSED int net_teardown(void **state)
 {
-	setns(net.home, CLONE_NEWNET);
+	ns_home();
 	close(net.near);
 	close(net.far);
-	close(net.home);
 	sh("rm -rf %s", net.run_dir);
 	return 0;
 }

@@ -41,6 +41,7 @@ static void own_addresses(void)
 	sh("ip addr add 10.10.0.10/24 dev svc && "
 	   "ip addr add 10.10.0.11/24 dev svc && "
 	   "ip addr add fd00:10::10/64 dev svc nodad");
+	wait_v6("svc", 1);
 }
 
 static int far_socket(uint8_t family)

@@ -80,6 +80,7 @@ static void address_and_neighbour(void)
 {
 	sh("ip addr add 10.10.0.10/24 dev svc && "
 	   "ip addr add fd00:10::10/64 dev svc nodad");
+	wait_v6("svc", 1);
 	ns_far();
 	sh("ip neigh replace 10.10.0.10 dev peer lladdr 02:5b:c0:00:01:01");
 	ns_near();

@@ -102,6 +102,7 @@ static void an_active_asks_from_its_addresses(void **state)
 	sh("ip link set svc address 02:5b:c0:00:01:01 && "
 	   "ip addr add 10.10.0.10/24 dev svc && "
 	   "ip addr add fd00:10::10/64 dev svc nodad");
+	wait_v6("svc", 1);
 	/* Closed, questions from somebody stay in. */
 	assert_int_equal(netif_gate_close(f.gate), 0);
 	(void)netif_probe_ask(f.probe, VMAC, own, 2);

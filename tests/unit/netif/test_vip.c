@@ -208,6 +208,36 @@ static void traffic_flows(const char *vip, const char *from)
 	close(tx);
 }
 
+/*
+ * The kernel makes its local route and joins the group of an IPv6 address
+ * some time after it has answered: neither may be waited for.
+ */
+static void v6_works_at_once(void **state)
+{
+	struct netif_vip *v = vip_new();
+	const char *routes = "ip -6 route show table local proto 91";
+
+	assert_int_equal(netif_vip_prepare(v), 0);
+	/* fd00:10::10 and the link-local one of the virtual MAC. */
+	assert_int_equal(lines_of("ip -6 maddr show dev svc | "
+				  "grep -E 'ff02::1:ff00:(10|101)$'"),
+			 2);
+	assert_int_equal(lines_of("%s", routes), 0);
+	assert_int_equal(netif_vip_take(v, NULL, 0), 0);
+	assert_int_equal(lines_of("%s dev svc | grep -E "
+				  "'fd00:10::10|fe80::5b:c0ff:fe00:101'",
+				  routes),
+			 2);
+	/* Taking again, after what it may find, changes nothing. */
+	assert_int_equal(netif_vip_take(v, NULL, 0), 0);
+	assert_int_equal(lines_of("%s", routes), 2);
+	assert_int_equal(netif_vip_release(v), 0);
+	assert_int_equal(lines_of("ip -6 route show table local dev svc "
+				  "type local"),
+			 0);
+	netif_vip_destroy(v);
+}
+
 static void both_families_talk(void **state)
 {
 	struct netif_vip *v = vip_new();
@@ -647,6 +677,7 @@ int main(void)
 		NET_TEST(take_and_release),
 		NET_TEST(announces),
 		NET_TEST(announcement_is_believed),
+		NET_TEST(v6_works_at_once),
 		NET_TEST(both_families_talk),
 		NET_TEST(release_from_half_done),
 		NET_TEST(verify_says_what),

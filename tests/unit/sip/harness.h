@@ -667,6 +667,9 @@ static UNUSED int stage_network(void **state)
 		"ip addr add fd00:10::50/64 dev lo nodad",
 		"ip addr add fd00:20::10/64 dev lo nodad",
 		"ip addr add fd00:20::50/64 dev lo nodad",
+		/* The kernel delivers to them when a work queue has run. */
+		"timeout 15 sh -c 'until [ $(ip -6 route show table local "
+		"type local | grep -c \" fd00:\") = 4 ]; do :; done'",
 	};
 
 	if (unshare(CLONE_NEWNET))
