@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Runs the stages of `make test` and counts their tests.
 
-usage: run.py --build DIR STAGE...    stages: lint unit asan fuzz lab all
+usage: run.py --build DIR STAGE...    stages: lint unit asan tsan fuzz lab all
 
-Every stage prints what it ran; output of what failed is shown in full. The
-last line is always "N passed, N failed"; the exit code is 1 when a test
-failed or when a stage ran nothing.
+Every stage prints what it ran; output of what failed is shown in full. A test
+program (unit, asan, tsan) or lab case that fails runs once more, alone, when
+all others are through: a machine that stalls for a second breaks a timing,
+not the product. Each that needed the second try is named at once and again at
+the end. The last line is always "N passed, N failed"; the exit code is 1 when
+a test failed or when a stage ran nothing.
 """
 import argparse
 import glob
@@ -18,7 +21,9 @@ import xml.etree.ElementTree as ET
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RETRY_MAX = 12  # more failures than that are no hiccup
-STAGES = ["lint", "unit", "asan", "fuzz", "lab"]
+STAGES = ["lint", "unit", "asan", "tsan", "fuzz", "lab"]
+# Where unit tests run threads of ours (hasync/cpg.c's needs a corosync).
+TSAN_MODULES = ["base", "keeper", "media"]
 
 
 class Totals:
@@ -26,6 +31,11 @@ class Totals:
         self.passed = 0
         self.failed = 0
         self.bad = []
+        self.second = []
+
+    def second_try(self, name):
+        print(f"  second try passed: {name}", flush=True)
+        self.second.append(name)
 
     def add(self, name, passed, failed):
         self.passed += passed
@@ -61,7 +71,8 @@ def stage_lint(args, totals):
         totals.add("lint/" + name, int(rc == 0), int(rc != 0))
 
 
-def cmocka(binary, name, totals, env=None):
+def cmocka(binary, name, env=None):
+    """(tests passed, tests failed) of one test program."""
     t = time.monotonic()
     rc, out = run([binary], 300, env)
     passed = sum(int(n) for n in
@@ -76,33 +87,53 @@ def cmocka(binary, name, totals, env=None):
     show(name, not failed, time.monotonic() - t, f"{passed} tests")
     if failed:
         print(out)
-    totals.add(name, passed, failed)
+    return passed, failed
 
 
-def unit_sources():
-    return sorted(glob.glob(f"{TOP}/tests/unit/*/test_*.c"))
+def unit_programs(modules=("*",)):
+    """Names below the build directory."""
+    return [os.path.relpath(src, f"{TOP}/tests")[:-2] for m in modules
+            for src in sorted(glob.glob(f"{TOP}/tests/unit/{m}/test_*.c"))]
 
 
-def run_unit(build, label, totals, env=None):
-    for src in unit_sources():
-        rel = os.path.relpath(src, f"{TOP}/tests")[:-2]
-        cmocka(f"{TOP}/{build}/{rel}", f"{label}{rel}", totals, env)
+def run_unit(args, build, label, programs, totals, env=None):
+    seen = {p: cmocka(f"{TOP}/{build}/{p}", label + p, env)
+            for p in programs}
+    bad = [p for p, (_, failed) in seen.items() if failed]
+    if 0 < len(bad) <= RETRY_MAX and not args.first:
+        for p in bad:
+            print(f"  second try: {label}{p}", flush=True)
+            again = cmocka(f"{TOP}/{build}/{p}", label + p, env)
+            if not again[1]:
+                totals.second_try(label + p)
+                seen[p] = again
+    for p, (passed, failed) in seen.items():
+        totals.add(label + p, passed, failed)
+
+
+def sanitized(args, san, programs, totals, env):
+    rc, out = run(["make", "--no-print-directory", "-j2", f"SAN={san}"] +
+                  [f"build-{san}/{p}" for p in programs], 1200)
+    if rc:
+        print(out)
+        totals.add(f"{san} build", 0, 1)
+        return
+    run_unit(args, f"build-{san}", f"{san} ", programs, totals, env)
 
 
 def stage_unit(args, totals):
-    run_unit(args.build, "", totals)
+    run_unit(args, args.build, "", unit_programs(), totals)
 
 
 def stage_asan(args, totals):
-    rc, out = run(["make", "--no-print-directory", "-j2", "SAN=asan",
-                   "unit-build"], 1200)
-    if rc:
-        print(out)
-        totals.add("asan build", 0, 1)
-        return
-    env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1",
-               UBSAN_OPTIONS="print_stacktrace=1")
-    run_unit("build-asan", "asan ", totals, env)
+    sanitized(args, "asan", unit_programs(), totals,
+              dict(os.environ, ASAN_OPTIONS="detect_leaks=1",
+                   UBSAN_OPTIONS="print_stacktrace=1"))
+
+
+def stage_tsan(args, totals):
+    sanitized(args, "tsan", unit_programs(TSAN_MODULES), totals,
+              dict(os.environ, TSAN_OPTIONS="halt_on_error=1"))
 
 
 def stage_fuzz(args, totals):
@@ -153,9 +184,6 @@ def pytest_lab(args, targets, report, timeout):
 
 
 def stage_lab(args, totals):
-    """What failed runs once more, alone: a machine that stalls for a second
-    breaks a timing, not the product. Whoever needs the second try is named.
-    """
     report = f"{TOP}/{args.build}/lab.xml"
     seen, rc = pytest_lab(args, ["tests/lab"], report, args.lab_timeout)
     bad = [name for name, ok in seen.items() if not ok]
@@ -163,7 +191,7 @@ def stage_lab(args, totals):
         again, rc = pytest_lab(args, bad, report, args.lab_timeout)
         for name in bad:
             if again.get(name):
-                print(f"  second try passed: {name}", flush=True)
+                totals.second_try(name)
                 seen[name] = True
     failed = sum(not ok for ok in seen.values())
     if (rc or not seen) and not failed:
@@ -181,7 +209,8 @@ def main():
                     help="seconds for each fuzz target")
     ap.add_argument("--lab-timeout", type=int, default=2400)
     ap.add_argument("--first", action="store_true",
-                    help="stop the lab stage at the first failure")
+                    help="stop the lab stage at the first failure; "
+                         "no second try")
     ap.add_argument("stages", nargs="+", choices=STAGES + ["all"])
     args = ap.parse_args()
     stages = STAGES if "all" in args.stages else args.stages
@@ -195,6 +224,8 @@ def main():
             print(f"  stage {stage} ran no test")
             totals.add(stage, 0, 1)
         print(f"== {stage}: {time.monotonic() - t:.0f} s", flush=True)
+    for name in totals.second:
+        print(f"second try: {name}")
     for name in totals.bad:
         print(f"failed: {name}")
     print(f"{totals.passed} passed, {totals.failed} failed", flush=True)
