@@ -181,7 +181,7 @@ void b2bua_drained(struct b2bua *b, struct call *c);
 /* value NULL = deleted. -EBADMSG: not applicable. */
 int b2bua_record(struct b2bua *b, const struct ha_key *key, const void *value,
 		 size_t size) __attribute__((warn_unused_result));
-void b2bua_activate(struct b2bua *b);
+void b2bua_activate(struct b2bua *b, uint64_t epoch);
 /* Restores the transactions of a call now: something came in for it. */
 void b2bua_restore_call(struct b2bua *b, struct call *c);
 /* What was answered to `peer` until now is lost: asks again for the answers to

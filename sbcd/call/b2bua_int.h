@@ -18,6 +18,7 @@ struct b2bua {
 	void *ctx;
 	struct counters *counters;
 	bool active;
+	uint64_t epoch; /* of the activation */
 	struct call *calls;
 	struct leg *legs;
 	size_t txns_len;

@@ -546,11 +546,12 @@ static void activate_call(struct call *c, size_t *dropped)
 		timers_rearm(c);
 }
 
-void b2bua_activate(struct b2bua *b)
+void b2bua_activate(struct b2bua *b, uint64_t epoch)
 {
 	struct call *c, *next;
 	size_t dropped = 0;
 
+	b->epoch = epoch;
 	if (b->active)
 		return;
 	b->active = true;

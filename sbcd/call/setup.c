@@ -177,6 +177,7 @@ static int store_call(struct setup *s)
 	memset(&r, 0, sizeof(r));
 	r.state = CALL_TRYING;
 	r.created_ms = now;
+	r.epoch = s->b->epoch;
 	r.next_txn = s->call->next_txn;
 	copy(r.from_uri, sizeof(r.from_uri), s->m->from);
 	copy(r.to_uri, sizeof(r.to_uri), s->m->to);

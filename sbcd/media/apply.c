@@ -78,13 +78,14 @@ static void apply_waiting(struct media_control *c, struct media_entry *e)
 }
 
 /* A stream that changed its thread (another port) begins anew there. */
-static int remove_old(struct media_entry *e)
+static int remove_old(struct media_entry *e, bool last)
 {
 	struct media_cmd *cmd = media_cmd_new(MEDIA_CMD_REMOVE);
 
 	if (!cmd)
 		return -ENOMEM;
 	cmd->stream = e->stream;
+	cmd->last = last;
 	media_thread_post(e->thread, cmd);
 	e->stream = NULL;
 	return 0;
@@ -101,7 +102,7 @@ static int install(struct media_control *c, struct media_entry *e,
 		return -EINVAL;
 	t = c->threads[s->shard];
 	if (e->stream && e->thread != t) {
-		err = remove_old(e);
+		err = remove_old(e, false);
 		if (err)
 			return err;
 	}
@@ -149,17 +150,55 @@ static void put_media(struct media_control *c, const struct ha_key *key,
 static void delete_media(struct media_control *c, const struct ha_key *key)
 {
 	struct media_entry *e = media_registry_find(c->registry, key);
+	bool had;
 
 	if (!e)
 		return;
-	if (e->stream && remove_old(e)) {
+	had = e->stream != NULL;
+	if (had && remove_old(e, true)) {
 		refuse(c, key, "memory");
 		return;
 	}
-	/* On a standby the active deletes its mstate. If it dies before that,
-	 * the orphan tells us to. */
+	/* On the active, media_apply_removed() goes on when the relay thread
+	 * has let go. On a standby the active deletes the mstate; if it dies
+	 * before that, the orphan tells us to. */
+	if (had && c->active)
+		return;
 	if (c->active)
 		delete_mstate(c, e);
+	if (!e->mstate_known)
+		media_registry_remove(c->registry, e);
+}
+
+static bool put_mstate_record(struct media_control *c, struct media_entry *e,
+			      const struct rec_mstate *m)
+{
+	struct ha_key key = mstate_key(&e->key);
+
+	buf_reset(&c->value);
+	if (record_encode(REC_MSTATE, m, &c->value)) {
+		refuse(c, &key, "cannot encode");
+		return true;
+	}
+	if (worker_link_put(c->link, &key, c->value.data, c->value.size, false,
+			    0))
+		return false;
+	e->mstate_known = true;
+	return true;
+}
+
+void media_apply_removed(struct media_control *c, const struct media_stream *s)
+{
+	struct media_entry *e = media_registry_find(c->registry, &s->key);
+
+	/* Gone as a whole, or there again. */
+	if (!e || e->stream || !c->active)
+		return;
+	media_stream_export(s, &c->mstate, clock_mono_ns(), clock_wall_ms());
+	/* Without room in the link the numbers of the last report stand. */
+	if (!put_mstate_record(c, e, &c->mstate))
+		c->sweep_wanted = true;
+	delete_mstate(c, e);
 	if (!e->mstate_known)
 		media_registry_remove(c->registry, e);
 }
@@ -287,21 +326,11 @@ void media_apply_sweep(struct media_control *c)
 static bool put_event(struct media_control *c, const struct media_event *ev)
 {
 	struct media_entry *e = media_registry_find(c->registry, &ev->key);
-	struct ha_key key = mstate_key(&ev->key);
 
 	/* Deleted meanwhile: its mstate may not come back to life. */
 	if (!e || !e->stream)
 		return true;
-	buf_reset(&c->value);
-	if (record_encode(REC_MSTATE, &ev->mstate, &c->value)) {
-		refuse(c, &key, "cannot encode");
-		return true;
-	}
-	if (worker_link_put(c->link, &key, c->value.data, c->value.size, false,
-			    0))
-		return false;
-	e->mstate_known = true;
-	return true;
+	return put_mstate_record(c, e, &ev->mstate);
 }
 
 bool media_apply_events(struct media_control *c)

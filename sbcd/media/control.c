@@ -86,6 +86,8 @@ static void came_back(struct media_control *c, struct media_thread *t,
 		media_stream_free(cmd->old);
 		break;
 	case MEDIA_CMD_REMOVE:
+		if (cmd->last)
+			media_apply_removed(c, cmd->stream);
 		media_stream_free(cmd->stream);
 		break;
 	case MEDIA_CMD_ACTIVATE:
@@ -99,6 +101,7 @@ static void came_back(struct media_control *c, struct media_thread *t,
 		media_query_part(c, cmd);
 		break;
 	case MEDIA_CMD_QUERY:
+	case MEDIA_CMD_GAPS:
 		media_query_part(c, cmd);
 		break;
 	case MEDIA_CMD_RESTORE:

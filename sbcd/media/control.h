@@ -78,6 +78,9 @@ void media_apply_record(void *ctx, const struct ha_key *key,
 void media_apply_replay_end(void *ctx);
 /* Deletes mstate records without a media record. */
 void media_apply_sweep(struct media_control *c);
+/* A stream of a deleted media record is out: its last numbers are put, then
+ * its mstate record is deleted. */
+void media_apply_removed(struct media_control *c, const struct media_stream *s);
 /* Puts what the relay threads report; false: the link is full, later. */
 bool media_apply_events(struct media_control *c);
 
@@ -85,7 +88,7 @@ bool media_apply_events(struct media_control *c);
 int media_fds_take(void *ctx, const char *what, const int *fds, size_t len);
 
 /* handover.c */
-void media_handover_activate(void *ctx, uint64_t epoch);
+void media_handover_activate(void *ctx, uint64_t epoch, uint64_t since_ns);
 void media_handover_quiesce(void *ctx);
 void media_handover_forward(void *ctx);
 /* Opens the ears for what the peer forwards, once active. */

@@ -48,7 +48,23 @@ void media_handover_watch(struct media_control *c)
 	}
 }
 
-void media_handover_activate(void *ctx, uint64_t epoch)
+static int post_activate(struct media_control *c, uint64_t since_ns)
+{
+	for (unsigned i = 0; i < c->threads_len; i++) {
+		struct media_cmd *cmd = media_cmd_new(MEDIA_CMD_ACTIVATE);
+
+		if (!cmd)
+			return -ENOMEM;
+		cmd->since_ns = since_ns;
+		c->waiting[MEDIA_CMD_ACTIVATE]++;
+		media_thread_post(c->threads[i], cmd);
+	}
+	if (!c->waiting[MEDIA_CMD_ACTIVATE])
+		media_handover_done(c, MEDIA_CMD_ACTIVATE);
+	return 0;
+}
+
+void media_handover_activate(void *ctx, uint64_t epoch, uint64_t since_ns)
 {
 	struct media_control *c = ctx;
 
@@ -64,7 +80,7 @@ void media_handover_activate(void *ctx, uint64_t epoch)
 	}
 	c->active = true;
 	c->forwarding = false;
-	if (media_control_post_all(c, MEDIA_CMD_ACTIVATE))
+	if (post_activate(c, since_ns))
 		log_err("event=activate-failed error=memory");
 	media_handover_watch(c);
 	if (c->replayed)

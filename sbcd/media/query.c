@@ -15,6 +15,7 @@ struct media_query {
 	uint64_t token;
 	json_t *answer, *list; /* list: inside answer, what parts add to */
 	unsigned waiting;
+	struct gaps *gaps; /* sum of a question for them */
 };
 
 static unsigned queries_len(const struct media_control *c)
@@ -44,6 +45,26 @@ static void reply_error(struct media_control *c, uint64_t token,
 	reply(c, token, json_pack("{s:s}", "error", what));
 }
 
+static json_t *number(uint64_t v)
+{
+	return json_integer((json_int_t)v);
+}
+
+/* Microseconds since the active before us was last heard. */
+static void add_gaps(struct media_query *q)
+{
+	const struct gaps *g = q->gaps;
+
+	json_object_set_new(q->answer, "flows", number(g->flows));
+	json_object_set_new(q->answer, "silent", number(g->silent));
+	json_object_set_new(q->answer, "first-us", number(g->min_us));
+	json_object_set_new(q->answer, "p50-us",
+			    number(gaps_percentile_us(g, 50)));
+	json_object_set_new(q->answer, "p99-us",
+			    number(gaps_percentile_us(g, 99)));
+	json_object_set_new(q->answer, "max-us", number(g->max_us));
+}
+
 static void finish(struct media_control *c, struct media_query *q)
 {
 	struct media_query **at = &c->queries;
@@ -51,7 +72,10 @@ static void finish(struct media_control *c, struct media_query *q)
 	while (*at != q)
 		at = &(*at)->next;
 	*at = q->next;
+	if (q->gaps)
+		add_gaps(q);
 	reply(c, q->token, q->answer);
+	free(q->gaps);
 	free(q);
 }
 
@@ -64,11 +88,6 @@ static json_t *address(const struct addr *a)
 
 	return a->family ? json_string(addr_format(a, text, sizeof(text)))
 			 : json_null();
-}
-
-static json_t *number(uint64_t v)
-{
-	return json_integer((json_int_t)v);
 }
 
 static const char *direction(uint8_t d)
@@ -180,6 +199,8 @@ void media_query_part(struct media_control *c, struct media_cmd *cmd)
 	if (cmd->type == MEDIA_CMD_QUERY) {
 		json_array_append_new(q->list, stream_to_json(cmd));
 		free(cmd->copy.stream);
+	} else if (cmd->type == MEDIA_CMD_GAPS) {
+		gaps_merge(q->gaps, &cmd->gaps);
 	} else {
 		add_stats(q, cmd);
 	}
@@ -273,6 +294,21 @@ static void query_stats(struct media_control *c, uint64_t token)
 		finish(c, q);
 }
 
+static void query_gaps(struct media_control *c, uint64_t token)
+{
+	struct media_query *q = query_new(
+		c, token, json_pack("{s:I}", "epoch", (json_int_t)c->epoch),
+		"threads");
+
+	if (!q)
+		return;
+	q->gaps = calloc(1, sizeof(*q->gaps));
+	for (unsigned i = 0; q->gaps && i < c->threads_len; i++)
+		ask(q, c->threads[i], MEDIA_CMD_GAPS, NULL);
+	if (!q->waiting)
+		finish(c, q);
+}
+
 void media_query_start(void *ctx, uint64_t token, const char *json)
 {
 	struct media_control *c = ctx;
@@ -285,6 +321,8 @@ void media_query_start(void *ctx, uint64_t token, const char *json)
 		query_call(c, token, request);
 	else if (cmd && !strcmp(cmd, "stats"))
 		query_stats(c, token);
+	else if (cmd && !strcmp(cmd, "gaps"))
+		query_gaps(c, token);
 	else
 		reply_error(c, token, "unknown query");
 	json_decref(request);

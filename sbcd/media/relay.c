@@ -113,6 +113,8 @@ static void count_rtp(struct media_packet *p, uint64_t now_ns)
 	unsigned saw;
 
 	f->heard = true;
+	if (f->gap_since_ns)
+		media_flow_resumed(f, now_ns);
 	f->last_rtp_ns = now_ns;
 	f->latch.last_ns = now_ns;
 	f->stream->packets_since_put++;

@@ -171,6 +171,7 @@ unsigned rtp_stats_update(struct rtp_stats *s, const struct rtp_header *h,
 
 	s->packets++;
 	s->bytes += size;
+	s->payload_type = h->payload_type;
 	if (s->state == RTP_STATS_EMPTY || s->ssrc != h->ssrc) {
 		count_from(s, h->seq);
 		s->ssrc = h->ssrc;

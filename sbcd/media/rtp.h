@@ -63,6 +63,7 @@ struct rtp_stats {
 	char media; /* 'a', 'v' … for the clock */
 	uint16_t retry_seq;
 	bool retry;
+	uint8_t payload_type; /* of the last packet */
 	uint32_t ssrc;
 	uint64_t index; /* highest, 48 bit */
 	uint64_t base; /* index where this count began */

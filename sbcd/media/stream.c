@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sbcd/media/mos.h"
+
 /* ---- building
  * ---------------------------------------------------------------- */
 
@@ -197,6 +199,10 @@ static void flow_inherit(struct media_flow *f, const struct media_flow *old,
 	f->tx_packets = old->tx_packets;
 	f->tx_bytes = old->tx_bytes;
 	f->refused = old->refused;
+	f->gap_since_ns = old->gap_since_ns;
+	f->gap_us = old->gap_us;
+	f->gap_max_ms = old->gap_max_ms;
+	f->jitter_before_us = old->jitter_before_us;
 	f->expect_since_ns =
 		media_flow_receives(old) ? old->expect_since_ns : now_ns;
 	if (f->latch_allowed) {
@@ -262,7 +268,8 @@ unsigned media_stream_release(struct media_stream *s)
 	return n;
 }
 
-void media_stream_activate(struct media_stream *s, uint64_t now_ns)
+void media_stream_activate(struct media_stream *s, uint64_t now_ns,
+			   uint64_t since_ns)
 {
 	s->last_put_ns = now_ns - (s->key.id ^ s->key.id >> 32) %
 					  MEDIA_PUT_PERIOD_MS * MEDIA_NS_PER_MS;
@@ -272,6 +279,36 @@ void media_stream_activate(struct media_stream *s, uint64_t now_ns)
 		f->expect_since_ns = now_ns;
 		f->latch.last_ns = now_ns;
 		f->latch_rtcp.last_ns = now_ns;
+		/* Where nothing was heard before, nothing was missed. */
+		f->gap_us = 0;
+		f->gap_since_ns =
+			f->endpoint && f->heard && media_flow_receives(f)
+				? since_ns
+				: 0;
+	}
+}
+
+void media_flow_resumed(struct media_flow *f, uint64_t now_ns)
+{
+	uint64_t ms;
+
+	f->gap_us = now_ns > f->gap_since_ns ? (now_ns - f->gap_since_ns) / 1000
+					     : 0;
+	ms = (f->gap_us + 999) / 1000;
+	if (ms > f->gap_max_ms)
+		f->gap_max_ms = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+	f->gap_since_ns = 0;
+}
+
+void media_stream_gaps(const struct media_stream *s, struct gaps *out)
+{
+	for (unsigned i = 0; i < s->flows_len; i++) {
+		const struct media_flow *f = &s->flows[i];
+
+		if (f->gap_us)
+			gaps_add(out, f->gap_us);
+		else if (f->gap_since_ns)
+			out->silent++;
 	}
 }
 
@@ -292,6 +329,11 @@ void media_stream_restore(struct media_stream *s, const struct rec_mstate *m,
 		f->rtcp_packets = r->rtcp_index;
 		rtp_stats_restore(&f->rx, r->ssrc, r->index, r->rx_packets,
 				  r->rx_bytes, r->rx_lost);
+		f->rx.payload_type = r->payload_type;
+		f->jitter_before_us = r->jitter_us;
+		f->tx_packets = r->tx_packets;
+		f->tx_bytes = r->tx_bytes;
+		f->gap_max_ms = r->gap_ms;
 		latch_clear(&f->latch);
 		latch_clear(&f->latch_rtcp);
 		if (f->latch_allowed && r->learned.family == f->local.family)
@@ -301,6 +343,13 @@ void media_stream_restore(struct media_stream *s, const struct rec_mstate *m,
 			latch_restore(&f->latch_rtcp, &r->learned_rtcp, now_ns);
 		flow_aim(f);
 	}
+}
+
+/* Until two packets came here, what the node before us saw. */
+static uint32_t flow_jitter_us(const struct media_flow *f)
+{
+	return f->rx.clock_hz ? rtp_stats_jitter_us(&f->rx)
+			      : f->jitter_before_us;
 }
 
 void media_stream_export(const struct media_stream *s, struct rec_mstate *m,
@@ -321,6 +370,15 @@ void media_stream_export(const struct media_stream *s, struct rec_mstate *m,
 		r->rx_packets = f->rx.packets;
 		r->rx_bytes = f->rx.bytes;
 		r->rx_lost = rtp_stats_lost(&f->rx);
+		r->tx_packets = f->tx_packets;
+		r->tx_bytes = f->tx_bytes;
+		r->jitter_us = flow_jitter_us(f);
+		r->payload_type = f->rx.payload_type;
+		r->gap_ms = f->gap_max_ms;
+		if (s->media == 'a')
+			r->mos_x100 =
+				mos_e_model(r->rx_packets, r->rx_lost,
+					    r->jitter_us, r->payload_type);
 		if (f->last_rtp_ns)
 			r->last_rx_ms = wall_ms - (now_ns - f->last_rtp_ns) /
 							  MEDIA_NS_PER_MS;

@@ -17,6 +17,7 @@
 #include "hasync/key.h"
 #include "sbcd/base/addr.h"
 #include "sbcd/config/config.h"
+#include "sbcd/media/gaps.h"
 #include "sbcd/media/latch.h"
 #include "sbcd/media/ports.h"
 #include "sbcd/media/rtp.h"
@@ -63,6 +64,12 @@ struct media_flow {
 	uint64_t rtcp_packets;
 	uint64_t tx_packets, tx_bytes; /* to this side, RTP and RTCP */
 	uint64_t refused; /* from a wrong source */
+
+	/* over a take-over */
+	uint64_t gap_since_ns; /* waits for its first packet since; 0 = no */
+	uint64_t gap_us; /* of the last take-over, 0 = not measured */
+	uint32_t gap_max_ms; /* of all in this call */
+	uint32_t jitter_before_us; /* of the node before us */
 };
 
 static_assert(sizeof(struct media_flow) <= MEDIA_FLOW_MAX_BYTES,
@@ -109,8 +116,15 @@ void media_stream_inherit(struct media_stream *s,
 /* Ports of the flows point here, or no more. Return ports claimed/released. */
 unsigned media_stream_claim(struct media_stream *s);
 unsigned media_stream_release(struct media_stream *s);
-/* This node begins to relay: silence counts from now. */
-void media_stream_activate(struct media_stream *s, uint64_t now_ns);
+/* This node begins to relay: silence counts from now. since_ns: the active
+ * before us was last heard then, flows measure until their first packet; 0:
+ * nothing is measured. */
+void media_stream_activate(struct media_stream *s, uint64_t now_ns,
+			   uint64_t since_ns);
+/* Adds what its flows measured over the last take-over. */
+void media_stream_gaps(const struct media_stream *s, struct gaps *out);
+/* First packet since a take-over. */
+void media_flow_resumed(struct media_flow *f, uint64_t now_ns);
 
 void media_stream_restore(struct media_stream *s, const struct rec_mstate *m,
 			  uint64_t now_ns);

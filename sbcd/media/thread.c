@@ -179,7 +179,7 @@ static void stream_replace(struct media_thread *t, struct media_cmd *c)
 		stream_unlink(t, c->old);
 		media_stream_inherit(c->stream, c->old, now_ns);
 	} else if (t->active) {
-		media_stream_activate(c->stream, now_ns);
+		media_stream_activate(c->stream, now_ns, 0);
 	}
 	stream_link(t, c->stream);
 	/* Quiescing began at the head: what is new stands before it. */
@@ -331,7 +331,7 @@ static void forward_to(struct media_thread *t, struct forward_sender *sender)
 	t->relay.forward_ctx = sender;
 }
 
-static void activate(struct media_thread *t)
+static void activate(struct media_thread *t, uint64_t since_ns)
 {
 	uint64_t now_ns = clock_mono_ns();
 
@@ -340,7 +340,7 @@ static void activate(struct media_thread *t)
 		return;
 	t->active = true;
 	for (struct media_stream *s = t->streams; s; s = s->next)
-		media_stream_activate(s, now_ns);
+		media_stream_activate(s, now_ns, since_ns);
 	for (unsigned i = 0; i < t->sockets_len; i++)
 		socket_watch(t, &t->sockets[i]);
 }
@@ -375,6 +375,12 @@ static void copy_stats(struct media_thread *t, struct media_thread_stats *out)
 	out->ports = count_ports(t);
 }
 
+static void copy_gaps(const struct media_thread *t, struct gaps *out)
+{
+	for (const struct media_stream *s = t->streams; s; s = s->next)
+		media_stream_gaps(s, out);
+}
+
 static void carry_out(struct media_thread *t, struct media_cmd *c)
 {
 	switch ((enum media_cmd_type)c->type) {
@@ -391,7 +397,7 @@ static void carry_out(struct media_thread *t, struct media_cmd *c)
 		socket_add(t, c);
 		break;
 	case MEDIA_CMD_ACTIVATE:
-		activate(t);
+		activate(t, c->since_ns);
 		break;
 	case MEDIA_CMD_QUIESCE:
 		if (t->quiesce)
@@ -410,6 +416,9 @@ static void carry_out(struct media_thread *t, struct media_cmd *c)
 		break;
 	case MEDIA_CMD_STATS:
 		copy_stats(t, &c->stats);
+		break;
+	case MEDIA_CMD_GAPS:
+		copy_gaps(t, &c->gaps);
 		break;
 	case MEDIA_CMD_STOP:
 		t->stop = true;

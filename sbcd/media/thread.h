@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include "sbcd/base/counters.h"
 #include "sbcd/media/forward_send.h"
+#include "sbcd/media/gaps.h"
 #include "sbcd/media/io.h"
 #include "sbcd/media/stream.h"
 
@@ -25,12 +26,14 @@ enum media_cmd_type {
 	MEDIA_CMD_REMOVE, /* stream */
 	MEDIA_CMD_RESTORE, /* stream, mstate */
 	MEDIA_CMD_SOCKET, /* nif, fd: read it when active */
-	MEDIA_CMD_ACTIVATE, /* read sockets, relay; ends forwarding */
+	MEDIA_CMD_ACTIVATE, /* read sockets, relay; ends forwarding. since_ns:
+			     * when the active before us was last heard */
 	MEDIA_CMD_QUIESCE, /* done when all state is in the ring */
 	MEDIA_CMD_FORWARD, /* sender: from now on packets go there */
 	MEDIA_CMD_PACKET, /* nif, packet: as if it had arrived here */
 	MEDIA_CMD_QUERY, /* stream; fills copy (flows follow) */
 	MEDIA_CMD_STATS, /* fills stats */
+	MEDIA_CMD_GAPS, /* fills gaps: since the last take-over */
 	MEDIA_CMD_STOP,
 	MEDIA_CMD_TYPES
 };
@@ -43,12 +46,15 @@ struct media_thread_stats {
 struct media_cmd {
 	struct media_cmd *next; /* of whoever holds it */
 	uint8_t type; /* enum media_cmd_type */
+	bool last; /* REMOVE: the stream's record is gone */
 	struct media_stream *stream, *old;
 	const struct media_nif *nif;
 	int fd;
 	struct forward_sender *sender;
 	void *ctx; /* the poster's */
 	union {
+		uint64_t since_ns;
+		struct gaps gaps;
 		struct rec_mstate mstate;
 		struct media_thread_stats stats;
 		struct {

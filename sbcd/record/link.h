@@ -35,7 +35,7 @@ enum link_type {
 	LINK_FDS = 2, /* fds + JSON text that says what they are */
 	LINK_RECORD = 3, /* token = seq, LINK_F_DELETED */
 	LINK_REPLAY_END = 4, /* token = seq */
-	LINK_ACTIVATE = 5, /* token = epoch */
+	LINK_ACTIVATE = 5, /* token = epoch, value = since_ns or nothing */
 	LINK_COMMITTED = 6, /* token, LINK_F_TIMED_OUT */
 	LINK_QUIESCE = 7,
 	LINK_FORWARD = 8, /* media: send what arrives to the peer; shut the
@@ -139,8 +139,9 @@ struct worker_link_ops {
 		       const struct ha_version *version, const void *value,
 		       size_t size);
 	void (*replay_end)(void *ctx);
-	/* Idempotent: sent again after each replay. */
-	void (*activate)(void *ctx, uint64_t epoch);
+	/* Idempotent: sent again after each replay. since_ns: monotonic, when
+	 * the active before us was last heard; 0 = no take-over. */
+	void (*activate)(void *ctx, uint64_t epoch, uint64_t since_ns);
 	void (*committed)(void *ctx, uint64_t token, bool timed_out);
 	/* Stop taking input, put everything, then worker_link_quiesced(). */
 	void (*quiesce)(void *ctx);

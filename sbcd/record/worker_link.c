@@ -168,6 +168,7 @@ static void applied(struct worker_link *w, uint64_t seq)
 static void handle(struct worker_link *w, struct link_message *m)
 {
 	const struct worker_link_ops *ops = &w->ops;
+	uint64_t since_ns = 0;
 
 	switch (m->type) {
 	case LINK_CONFIG:
@@ -189,8 +190,10 @@ static void handle(struct worker_link *w, struct link_message *m)
 		applied(w, m->token);
 		break;
 	case LINK_ACTIVATE:
+		if (m->size == sizeof(since_ns))
+			memcpy(&since_ns, m->value, sizeof(since_ns));
 		if (ops->activate)
-			ops->activate(w->ctx, m->token);
+			ops->activate(w->ctx, m->token, since_ns);
 		break;
 	case LINK_COMMITTED:
 		if (ops->committed)

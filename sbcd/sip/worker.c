@@ -133,14 +133,14 @@ static void on_record(void *ctx, const struct ha_key *key,
 	}
 }
 
-static void on_activate(void *ctx, uint64_t epoch)
+static void on_activate(void *ctx, uint64_t epoch, uint64_t since_ns)
 {
 	struct sip_worker *w = ctx;
 
 	if (!w->b2bua)
 		return;
 	w->epoch = epoch;
-	b2bua_activate(w->b2bua);
+	b2bua_activate(w->b2bua, epoch);
 	guard_listen(true);
 	w->slow_ms = 0;
 	pings_start(w);

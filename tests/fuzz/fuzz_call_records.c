@@ -186,7 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (b2bua_create(&b, &p))
 		return 0;
 	feed(b, data, size);
-	b2bua_activate(b);
+	b2bua_activate(b, 1);
 	/* An established call may stay; all else ends by its timers. */
 	for (int i = 0; i < 60; i++) {
 		now_ms += 5000;

@@ -163,7 +163,7 @@ static void fuzz_restore(const uint8_t *data, size_t size)
 
 	if (size && !record_decode(REC_MSTATE, data + 1, size - 1, &m)) {
 		media_stream_restore(s, &m, 1000000000000);
-		media_stream_activate(s, 1000000000000);
+		media_stream_activate(s, 1000000000000, 0);
 		media_stream_export(s, &m, 1000000000001, 1);
 		require(m.flows_len == 2);
 	}

@@ -350,7 +350,7 @@ static UNUSED void fake_take_over(void)
 	assert_int_equal(fake.handles, 0);
 	fake_create();
 	ha_store_foreach(fake.store, fake_replay_one, NULL);
-	b2bua_activate(fake.b);
+	b2bua_activate(fake.b, 1);
 	fake.now += B2BUA_RESTORE_TICK_MS;
 	b2bua_turn(fake.b);
 }
@@ -369,7 +369,7 @@ static UNUSED int fake_up(void **state)
 	if (ha_store_create(&fake.store))
 		return -1;
 	fake_create();
-	b2bua_activate(fake.b);
+	b2bua_activate(fake.b, 1);
 	return 0;
 }
 

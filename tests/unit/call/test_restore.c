@@ -163,7 +163,7 @@ static void every_prefix(void **state)
 						      item.value, item.size),
 					 0);
 		}
-		b2bua_activate(fake.b);
+		b2bua_activate(fake.b, 1);
 		/* Nobody answers: whatever it became, it ends. */
 		for (int i = 0; i < 40; i++)
 			turn(5000);
@@ -196,7 +196,7 @@ static void broken_records(void **state)
 	}
 	key.kind = REC_TXN;
 	assert_int_equal(b2bua_record(fake.b, &key, "garbage", 7), 0);
-	b2bua_activate(fake.b);
+	b2bua_activate(fake.b, 1);
 	turn(100);
 	assert_int_equal(call_count(fake.b), 0);
 }
@@ -257,7 +257,7 @@ static void many_are_paced(void **state)
 	b2bua_destroy(fake.b);
 	fake_create();
 	ha_store_foreach(fake.store, fake_replay_one, NULL);
-	b2bua_activate(fake.b);
+	b2bua_activate(fake.b, 1);
 	b2bua_turn(fake.b);
 	b2bua_stats(fake.b, &s);
 	assert_int_equal(s.restoring, 120 - B2BUA_RESTORE_BATCH);
@@ -293,7 +293,7 @@ static void silent_peer_stops_restoring(void **state)
 	b2bua_destroy(fake.b);
 	fake_create();
 	ha_store_foreach(fake.store, fake_replay_one, NULL);
-	b2bua_activate(fake.b);
+	b2bua_activate(fake.b, 1);
 	for (int i = 0; i < 100; i++) {
 		fake.sent_len = 0;
 		turn(B2BUA_RESTORE_TICK_MS);
@@ -322,7 +322,7 @@ static void early_caller_is_served(void **state)
 	b2bua_destroy(fake.b);
 	fake_create();
 	ha_store_foreach(fake.store, fake_replay_one, NULL);
-	b2bua_activate(fake.b);
+	b2bua_activate(fake.b, 1);
 	/* The INVITE again takes the place of the lost transaction. */
 	assert_int_equal(b2bua_invite(fake.b, &m,
 				      config_agent_find(fake.config, "pbx"),
@@ -335,7 +335,7 @@ static void early_caller_is_served(void **state)
 	b2bua_destroy(fake.b);
 	fake_create();
 	ha_store_foreach(fake.store, fake_replay_one, NULL);
-	b2bua_activate(fake.b);
+	b2bua_activate(fake.b, 1);
 	assert_non_null(b2bua_find_invite(fake.b, &m));
 	expect_sent("restore INVITE s a");
 }

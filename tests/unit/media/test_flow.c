@@ -251,7 +251,7 @@ static void test_state_survives(void **state)
 
 	s = stream_of(&nifs, &r, at_ms(0));
 	media_stream_restore(s, &back, at_ms(5000));
-	media_stream_activate(s, at_ms(9000));
+	media_stream_activate(s, at_ms(9000), 0);
 	assert_true(addr_equal(&s->flows[0].to, &nat));
 	assert_true(s->flows[0].rx.index == 1 << 16);
 	assert_int_equal(s->flows[0].rx.packets, 2);
@@ -366,7 +366,7 @@ static void test_guard_rests_on_hold(void **state)
 	/* Take-over: the silence before it was not ours. */
 	r = record_of(20000);
 	s = stream_of(&nifs, &r, at_ms(0));
-	media_stream_activate(s, at_ms(100000));
+	media_stream_activate(s, at_ms(100000), 0);
 	assert_false(media_stream_guard(s, at_ms(129999)));
 	assert_true(media_stream_guard(s, at_ms(130000)));
 	media_stream_free(s);

@@ -308,11 +308,22 @@ static void test_nothing_is_left(void **state)
 	}
 	wait_applied(a);
 	assert_int_equal(stat_of(a, "flows"), 200);
+	/* After the last report, which comes every 10 s. */
+	for (uint16_t i = 2; i < 5; i++) {
+		n = rtp_make(p, 7, i, i * 160u, 20);
+		far_send(phone, "10.10.0.10", 20000, p, n);
+	}
+	WAIT_FOR(a, stat_of(a, "rx-packets") == 4);
+	assert_true(mstate_of(a, CALL, &m) && m.flows[0].rx_packets < 4);
 	for (unsigned i = 0; i < 100; i++)
 		delete_media(a, CALL + i);
 	wait_applied(a);
-	WAIT_FOR(a, !mstate_of(a, CALL, &m));
-	assert_int_equal(a->deletes, 1);
+	WAIT_FOR(a, a->deletes == 100);
+	assert_false(mstate_of(a, CALL, &m));
+	/* Each stream's last word says everything. */
+	assert_int_equal(a->last.flows[0].rx_packets, 4);
+	assert_int_equal(a->last.flows[1].tx_packets, 4);
+	assert_true(a->last.flows[0].mos_x100 > 400);
 	assert_int_equal(stat_of(a, "flows"), 0);
 	assert_int_equal(stat_of(a, "streams"), 0);
 	assert_int_equal(stat_of(a, "ports"), 0);
@@ -322,6 +333,60 @@ static void test_nothing_is_left(void **state)
 	listen_to(a, 400);
 	assert_false(mstate_of(a, CALL, &m));
 	assert_int_equal(counter_of(a, COUNTER_media_rx_no_flow), 1);
+	close(phone);
+}
+
+/* From the last word of the active before us to the first packet. */
+static void test_gap_of_a_take_over(void **state)
+{
+	int phone;
+	struct rec_media r = call_of(20000, false);
+	struct rec_mstate m = {.flows_len = 2};
+	struct ha_key key = {.id = CALL, .kind = REC_MSTATE};
+	uint64_t since_ns;
+	uint8_t p[64];
+	size_t n;
+	struct buf b;
+
+	node_take(a);
+	worker_start(a);
+	m.flows[0].rx_packets = m.flows[1].rx_packets = 5;
+	m.flows[1].jitter_us = 777;
+	m.flows[1].tx_packets = 9;
+	buf_init(&b, 4096);
+	assert_int_equal(record_encode(REC_MSTATE, &m, &b), 0);
+	put_media(a, CALL, &r);
+	send_record(a, &key, b.data, b.size);
+	buf_finish(&b);
+	/* A call in which nothing was heard yet has nothing to miss. */
+	r = call_of(20004, false);
+	put_media(a, CALL + 1, &r);
+	wait_applied(a);
+	phone = far_socket("10.10.0.50", 7000);
+	since_ns = clock_mono_ns() - 1500 * (uint64_t)MS;
+	activate_since(a, 7, since_ns);
+	assert_int_equal(gaps_of(a, "flows"), 0);
+	assert_int_equal(gaps_of(a, "silent"), 2);
+	n = rtp_make(p, 7, 1, 160, 20);
+	far_send(phone, "10.10.0.10", 20000, p, n);
+	far_send(phone, "10.10.0.10", 20004, p, n);
+	WAIT_FOR(a, stat_of(a, "rx-packets") == 2);
+	assert_int_equal(gaps_of(a, "flows"), 1);
+	assert_int_equal(gaps_of(a, "silent"), 1);
+	assert_true(gaps_of(a, "max-us") >= 1500000);
+	assert_true(gaps_of(a, "max-us") <
+		    (json_int_t)((clock_mono_ns() - since_ns) / 1000));
+	/* Said again it begins nothing. */
+	activate_since(a, 7, clock_mono_ns());
+	assert_int_equal(gaps_of(a, "flows"), 1);
+	delete_media(a, CALL);
+	wait_applied(a);
+	WAIT_FOR(a, a->deletes == 1);
+	assert_true(a->last.flows[0].gap_ms >= 1500);
+	assert_int_equal(a->last.flows[0].rx_packets, 6);
+	assert_int_equal(a->last.flows[1].gap_ms, 0);
+	assert_int_equal(a->last.flows[1].jitter_us, 777);
+	assert_int_equal(a->last.flows[1].tx_packets, 10);
 	close(phone);
 }
 
@@ -620,6 +685,7 @@ int main(void)
 		T(test_only_the_replicated_source),
 		T(test_standby_does_not_relay),
 		T(test_nothing_is_left),
+		T(test_gap_of_a_take_over),
 		T(test_orphans_are_swept),
 		T(test_guard_is_reported),
 		T(test_hold),

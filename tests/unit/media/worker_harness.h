@@ -101,6 +101,7 @@ struct node {
 	uint64_t epoch; /* of the records we send */
 	struct stored store[STORE_MAX];
 	unsigned puts, deletes; /* of mstate */
+	struct rec_mstate last; /* of the first deleted one */
 	struct node *peer; /* gets our mstate; NULL: alone */
 	char reply[65536];
 	unsigned seen[64]; /* messages by type */
@@ -361,6 +362,15 @@ static UNUSED void store_delete(struct node *n, const struct ha_key *key)
 		s->used = false;
 }
 
+static UNUSED void keep_last(struct node *n, const struct ha_key *key)
+{
+	struct stored *s = store_find(n, key, false);
+
+	assert_non_null(s);
+	assert_int_equal(record_decode(REC_MSTATE, s->value, s->size, &n->last),
+			 0);
+}
+
 static UNUSED void send_record(struct node *n, const struct ha_key *key,
 			       const void *value, size_t size)
 {
@@ -398,7 +408,8 @@ static UNUSED void handle(struct node *n, const struct link_message *m)
 		break;
 	case LINK_DELETE:
 		assert_int_equal(m->key.kind, REC_MSTATE);
-		n->deletes++;
+		if (!n->deletes++)
+			keep_last(n, &m->key);
 		store_delete(n, &m->key);
 		break;
 	case LINK_APPLIED:
@@ -451,6 +462,19 @@ static UNUSED void tell_wait(struct node *n, uint8_t type, uint64_t token,
 	WAIT_FOR(n, n->seen[answer] > before);
 }
 
+static UNUSED void activate_since(struct node *n, uint64_t epoch,
+				  uint64_t since_ns)
+{
+	struct link_message m = {.type = LINK_ACTIVATE,
+				 .token = epoch,
+				 .value = &since_ns,
+				 .size = sizeof(since_ns)};
+	unsigned before = n->seen[LINK_ACTIVATED];
+
+	say(n, &m);
+	WAIT_FOR(n, n->seen[LINK_ACTIVATED] > before);
+}
+
 static UNUSED json_t *ask(struct node *n, const char *json)
 {
 	struct link_message m = {.type = LINK_QUERY,
@@ -465,6 +489,15 @@ static UNUSED json_t *ask(struct node *n, const char *json)
 	answer = json_loads(n->reply, 0, NULL);
 	assert_non_null(answer);
 	return answer;
+}
+
+static UNUSED json_int_t gaps_of(struct node *n, const char *name)
+{
+	json_t *answer = ask(n, "{\"cmd\":\"gaps\"}");
+	json_int_t v = json_integer_value(json_object_get(answer, name));
+
+	json_decref(answer);
+	return v;
 }
 
 static UNUSED json_int_t stat_of(struct node *n, const char *name)

@@ -74,7 +74,7 @@ static void on_replay_end(void *ctx)
 	seen.replay_ends++;
 }
 
-static void on_activate(void *ctx, uint64_t epoch)
+static void on_activate(void *ctx, uint64_t epoch, uint64_t since_ns)
 {
 	seen.activates++;
 	seen.epoch = epoch;
