@@ -491,23 +491,18 @@ static UNUSED json_t *ask(struct node *n, const char *json)
 	return answer;
 }
 
-static UNUSED json_int_t gaps_of(struct node *n, const char *name)
+static UNUSED json_int_t number_of(struct node *n, const char *question,
+				   const char *name)
 {
-	json_t *answer = ask(n, "{\"cmd\":\"gaps\"}");
+	json_t *answer = ask(n, question);
 	json_int_t v = json_integer_value(json_object_get(answer, name));
 
 	json_decref(answer);
 	return v;
 }
 
-static UNUSED json_int_t stat_of(struct node *n, const char *name)
-{
-	json_t *answer = ask(n, "{\"cmd\":\"stats\"}");
-	json_int_t v = json_integer_value(json_object_get(answer, name));
-
-	json_decref(answer);
-	return v;
-}
+#define gaps_of(n, name) number_of(n, "{\"cmd\":\"gaps\"}", name)
+#define stat_of(n, name) number_of(n, "{\"cmd\":\"stats\"}", name)
 
 static UNUSED uint64_t counter_of(const struct node *n, enum counter_id id)
 {
