@@ -51,6 +51,7 @@ struct call_message {
 	bool has_rseq;
 	bool wants_prack; /* INVITE: provisional responses must be reliable */
 	uint32_t rack_rseq; /* PRACK */
+	const char *why; /* Reason header */
 	const void *source_msg; /* sip/'s; handed back for what passes */
 };
 
@@ -212,6 +213,19 @@ const struct token_key *b2bua_key(const struct b2bua *b);
 uint64_t b2bua_now(const struct b2bua *b);
 /* All calls, in no order: NULL starts, NULL ends. */
 struct call *b2bua_next_call(const struct b2bua *b, struct call *after);
+
+/* What the last take-over could not go on with. */
+enum { B2BUA_LOST_MAX = 16 };
+struct b2bua_lost {
+	uint64_t call;
+	const char *reason; /* static */
+};
+struct b2bua_takeover {
+	size_t carried;
+	size_t lost_count; /* of which the first are in lost[] */
+	struct b2bua_lost lost[B2BUA_LOST_MAX];
+};
+void b2bua_takeover(const struct b2bua *b, struct b2bua_takeover *out);
 
 struct b2bua_stats {
 	size_t calls, legs, txns, ports, restoring;

@@ -31,6 +31,7 @@ struct b2bua {
 	/* calls whose transactions wait to be restored */
 	struct call *restore_head, *restore_tail;
 	uint64_t restore_next_ms;
+	struct b2bua_takeover takeover;
 	struct call *settled; /* by settle_next */
 	struct buf encode;
 	struct rec_txn txn_scratch; /* too big for anything else */
@@ -67,6 +68,9 @@ void txn_heard(struct txn *t);
 /* ---- store.c -------------------------------------------------------------
  */
 void store_txn_dirty(struct txn *t);
+/* Puts both and deletes them: what keeps the CDRs sees an attempt. */
+void store_attempt(struct b2bua *b, uint64_t id, const struct rec_call *r,
+		   const struct rec_dialog *d);
 
 /* ---- relay.c -------------------------------------------------------------
  */

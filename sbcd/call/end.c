@@ -160,7 +160,7 @@ static void ack_callee(struct call *c, uint64_t token)
 }
 
 static void store_state(struct call *c, struct call_step step,
-			const struct end_info *info)
+			enum call_event ev, const struct end_info *info)
 {
 	uint64_t now = b2bua_now(c->owner);
 	struct rec_call r;
@@ -171,7 +171,9 @@ static void store_state(struct call *c, struct call_step step,
 	r.next_txn = c->next_txn;
 	if (step.next == CALL_ENDING && !r.ending_ms) {
 		r.ending_ms = now;
-		r.end_cause = info->cause;
+		/* What the caller was or will be answered. */
+		r.end_cause =
+			r.answered_ms ? info->cause : reject_status(ev, info);
 		r.ended_by_leg = info->by_leg;
 		snprintf(r.end_text, sizeof(r.end_text), "%s",
 			 info->text ? info->text : "");
@@ -212,7 +214,7 @@ bool call_event(struct call *c, enum call_event ev, const struct end_info *info)
 		return false;
 	if (step.actions & CALL_ACT_ACK_CALLEE)
 		ack_callee(c, token);
-	store_state(c, step, info);
+	store_state(c, step, ev, info);
 	if (begins) {
 		begin_end(c, info);
 		if (step.actions & CALL_ACT_REJECT_CALLER)
@@ -248,7 +250,8 @@ void end_request(struct leg *l, const struct call_message *m, void *handle)
 {
 	struct call *c = l->call;
 	struct b2bua *b = c->owner;
-	struct end_info info = {.by_leg = (uint8_t)(l->sub + 1), .m = m};
+	struct end_info info = {
+		.by_leg = (uint8_t)(l->sub + 1), .text = m->why, .m = m};
 	struct call_send ok = {
 		.method = METHOD_BYE, .cseq = m->cseq, .status = 200};
 	struct rec_dialog d;

@@ -333,6 +333,21 @@ static uint16_t end_status(const struct call *c)
 	return r.end_cause;
 }
 
+static void note_lost(const struct call *c, const char *reason)
+{
+	struct b2bua_takeover *t = &c->owner->takeover;
+
+	if (t->lost_count < B2BUA_LOST_MAX)
+		t->lost[t->lost_count] =
+			(struct b2bua_lost){.call = c->id, .reason = reason};
+	t->lost_count++;
+}
+
+void b2bua_takeover(const struct b2bua *b, struct b2bua_takeover *out)
+{
+	*out = b->takeover;
+}
+
 /* A server transaction that lost its other half would wait for ever, and so
  * would one whose answer was on its way when the call ended. */
 static void check_halves(struct call *c)
@@ -356,8 +371,10 @@ static void check_halves(struct call *c)
 		else
 			txn_reject(t, 500, NULL, 0);
 	}
-	if (lost)
-		b2bua_end(c->owner, c, 500, "Lost in take-over");
+	if (!lost)
+		return;
+	note_lost(c, "one side of its INVITE was not replicated");
+	b2bua_end(c->owner, c, 500, "Lost in take-over");
 }
 
 /* Its own record may be the one that kills. */
@@ -529,6 +546,8 @@ static void activate_call(struct call *c, size_t *dropped)
 		return;
 	}
 	if (!call_complete(c) || call_load(c, &r)) {
+		if (c->state != CALL_ENDING)
+			note_lost(c, "its INVITE was not replicated yet");
 		store_delete(c);
 		call_free(c);
 		(*dropped)++;
@@ -555,6 +574,8 @@ void b2bua_activate(struct b2bua *b, uint64_t epoch)
 	if (b->active)
 		return;
 	b->active = true;
+	memset(&b->takeover, 0, sizeof(b->takeover));
+	b->takeover.carried = call_count(b);
 	for (c = b->calls; c; c = next) {
 		next = c->hh.next;
 		b->ops->building(b->ctx, c);

@@ -259,6 +259,31 @@ struct call *setup_find(struct b2bua *b, const struct call_message *m)
 	return call_find(b, token_number(&b->key, &s.seed, "call"));
 }
 
+/* An INVITE that makes no call is on record for its CDR, and gone again. */
+static int refuse(struct setup *s, int status, const char *text)
+{
+	struct b2bua *b = s->b;
+	struct rec_call r;
+
+	make_seed(s);
+	caller_dialog(s);
+	memset(&r, 0, sizeof(r));
+	r.state = CALL_ENDING;
+	r.created_ms = r.ending_ms = b2bua_now(b);
+	r.epoch = b->epoch;
+	r.end_cause = (uint16_t)status;
+	copy(r.end_text, sizeof(r.end_text), text);
+	copy(r.from_uri, sizeof(r.from_uri), s->m->from);
+	copy(r.to_uri, sizeof(r.to_uri), s->m->to);
+	r.legs_len = 1;
+	r.legs[0].role = LEG_CALLER;
+	copy(r.legs[0].sip_interface, sizeof(r.legs[0].sip_interface),
+	     s->m->sip_interface);
+	copy(r.legs[0].agent, sizeof(r.legs[0].agent), s->from->name);
+	store_attempt(b, token_number(&b->key, &s->seed, "call"), &r, &s->ad);
+	return status;
+}
+
 int b2bua_invite(struct b2bua *b, const struct call_message *m,
 		 const struct config_agent *agent, void *handle,
 		 struct call_answer *answer)
@@ -269,7 +294,7 @@ int b2bua_invite(struct b2bua *b, const struct call_message *m,
 
 	status = find_route(&s, answer);
 	if (status)
-		return status;
+		return refuse(&s, status, "");
 	make_seed(&s);
 	s.call = call_find(b, token_number(&b->key, &s.seed, "call"));
 	if (s.call)
@@ -286,7 +311,8 @@ int b2bua_invite(struct b2bua *b, const struct call_message *m,
 			call_free(s.call);
 			answer->warning = why.warning;
 			copy(answer->text, sizeof(answer->text), why.text);
-			return s.sdp_size == -EAGAIN ? 503 : 488;
+			return refuse(&s, s.sdp_size == -EAGAIN ? 503 : 488,
+				      why.text);
 		}
 	}
 	if (!err)
@@ -296,7 +322,7 @@ int b2bua_invite(struct b2bua *b, const struct call_message *m,
 			call_free(s.call);
 		log_rated(LOG_WARNING,
 			  "event=call-setup result=failed error=%d", -err);
-		return err == -EEXIST ? 482 : 500;
+		return err == -EEXIST ? 482 : refuse(&s, 500, "");
 	}
 	counters_add(b->counters, COUNTER_sip_calls_attempted, 1);
 	timers_rearm(s.call);

@@ -293,3 +293,29 @@ void store_delete(struct call *c)
 			del(b, c->id, (uint16_t)i, REC_MEDIA);
 	del(b, c->id, 0, REC_CALL);
 }
+
+void store_attempt(struct b2bua *b, uint64_t id, const struct rec_call *r,
+		   const struct rec_dialog *d)
+{
+	const struct {
+		uint8_t kind;
+		const void *rec;
+	} parts[] = {{REC_DIALOG, d}, {REC_CALL, r}};
+	int err = 0;
+
+	for (unsigned i = 0; i < 2 && !err; i++) {
+		struct ha_key key = {id, 0, parts[i].kind};
+
+		buf_reset(&b->encode);
+		err = record_encode(key.kind, parts[i].rec, &b->encode);
+		if (!err)
+			err = b->ops->put(b->ctx, &key, b->encode.data,
+					  b->encode.size, false, 0);
+	}
+	if (err)
+		log_rated(LOG_WARNING,
+			  "event=attempt-unrecorded call=%016llx error=%d",
+			  (unsigned long long)id, -err);
+	del(b, id, 0, REC_DIALOG);
+	del(b, id, 0, REC_CALL);
+}

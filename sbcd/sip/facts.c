@@ -111,6 +111,9 @@ static void read_extras(struct facts *f, const sip_t *sip)
 			 lists(sip->sip_require->k_items, "100rel");
 	m->has_rseq = sip->sip_rseq && sip->sip_require &&
 		      lists(sip->sip_require->k_items, "100rel");
+	if (sip->sip_reason)
+		m->why = sip_header_as_string(f->home,
+					      (sip_header_t *)sip->sip_reason);
 	if (sip->sip_rack)
 		m->rack_rseq = sip->sip_rack->ra_response;
 }

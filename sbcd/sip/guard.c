@@ -28,6 +28,7 @@ enum { FDS_MAX = 65536, VECTORS_MAX = 16 };
 static struct {
 	struct counters *counters;
 	bool listening;
+	uint64_t first_us; /* first input since it listens */
 	bool busy;
 	struct busy_input reading;
 	uint32_t cap_next;
@@ -51,7 +52,14 @@ void guard_init(struct counters *counters, const uint8_t key[16])
 
 void guard_listen(bool on)
 {
+	if (on && !guard.listening)
+		guard.first_us = 0;
 	guard.listening = on;
+}
+
+uint64_t guard_first_us(void)
+{
+	return guard.first_us;
 }
 
 void guard_cap(uint32_t max)
@@ -245,6 +253,8 @@ issize_t su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t iovlen, int flags,
 		n = receive_datagram(s, &hdr, flags);
 	else
 		n = receive_stream(s, (struct iovec *)iov, iovlen, flags);
+	if (n > 0 && guard.listening && !guard.first_us)
+		guard.first_us = clock_mono_ns() / 1000;
 	if (su && sulen)
 		*sulen = hdr.msg_namelen;
 	return n;

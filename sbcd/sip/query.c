@@ -1,6 +1,7 @@
 /* What the SIP worker tells about itself: {"cmd":"stats"} and
- * {"cmd":"call","id":"…"}. */
+ * {"cmd":"call","id":"…"}; {"cmd":"takeover"}: how the last one went. */
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,25 @@ static json_t *stats(struct sip_worker *w)
 			 "ports", (json_int_t)s.ports, "restoring",
 			 (json_int_t)s.restoring, "held",
 			 (json_int_t)w->held_len, "agents", pings_json(w));
+}
+
+static json_t *takeover(struct sip_worker *w)
+{
+	struct b2bua_takeover t;
+	json_t *list = json_array();
+	char id[17];
+
+	b2bua_takeover(w->b2bua, &t);
+	for (size_t i = 0; i < t.lost_count && i < B2BUA_LOST_MAX; i++) {
+		snprintf(id, sizeof(id), "%016llx",
+			 (unsigned long long)t.lost[i].call);
+		json_array_append_new(list,
+				      json_pack("{s:s,s:s}", "id", id, "reason",
+						t.lost[i].reason));
+	}
+	return json_pack("{s:I,s:I,s:o,s:I}", "carried", (json_int_t)t.carried,
+			 "lost-count", (json_int_t)t.lost_count, "lost", list,
+			 "first-message-us", (json_int_t)guard_first_us());
 }
 
 static json_t *leg_json(const struct leg *l)
@@ -91,6 +111,8 @@ void query_answer(struct sip_worker *w, uint64_t token, const char *json)
 
 	if (cmd && !strcmp(cmd, "stats"))
 		reply(w, token, stats(w));
+	else if (cmd && !strcmp(cmd, "takeover"))
+		reply(w, token, takeover(w));
 	else if (cmd && !strcmp(cmd, "call"))
 		reply(w, token,
 		      call_json(w,

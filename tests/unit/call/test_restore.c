@@ -352,7 +352,7 @@ static void take_over_buried(uint8_t kind, uint16_t sub)
 	fake_create();
 	ha_store_foreach(fake.store, fake_replay_one, NULL);
 	b2bua_bury(fake.b, id);
-	b2bua_activate(fake.b);
+	b2bua_activate(fake.b, 1);
 	fake.built = 0;
 	fake.now += B2BUA_RESTORE_TICK_MS;
 	b2bua_turn(fake.b);
