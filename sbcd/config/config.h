@@ -120,6 +120,23 @@ struct config_media_options { /* media-manager */
 	uint32_t guard_initial_ms, guard_subsequent_ms;
 };
 
+enum cdr_format {
+	CDR_FORMAT_NONE = 0,
+	CDR_FORMAT_JSON = 1,
+	CDR_FORMAT_CSV = 2,
+	CDR_FORMAT_BOTH = 3,
+};
+enum cdr_rotation { CDR_ROTATE_NEVER, CDR_ROTATE_HOURLY, CDR_ROTATE_DAILY };
+
+struct config_cdr { /* cdr */
+	char directory[256]; /* "" = "cdr" in the node's state-dir */
+	uint8_t format; /* enum cdr_format */
+	uint8_t rotate; /* enum cdr_rotation */
+	uint32_t rotate_mb; /* 0 = by time alone */
+	uint32_t keep_files; /* 0 = all */
+	bool sync;
+};
+
 struct config {
 	uint64_t digest; /* of the text */
 	struct config_cluster cluster;
@@ -135,6 +152,7 @@ struct config {
 	size_t policies_len;
 	struct config_sip_options sip;
 	struct config_media_options media;
+	struct config_cdr cdr;
 };
 
 struct config_node { /* node.conf */

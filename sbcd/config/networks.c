@@ -330,6 +330,38 @@ static void build_realm(struct config_build *b, cfg_t *sec)
 	c->realms_len++;
 }
 
+static void build_cdr(struct config_build *b)
+{
+	struct config_cdr *cdr = &b->config->cdr;
+	unsigned n = cfg_size(b->root, "cdr");
+	const struct section_spec *spec = schema_find(schema_sbcd, "cdr");
+	cfg_t *section;
+
+	parsed_fill(spec, NULL, cdr);
+	if (!n)
+		return;
+	if (n > 1)
+		parsed_error(
+			b->parsed,
+			parsed_section_line(cfg_getnsec(b->root, "cdr", 1)),
+			"there may be one cdr section; merge them");
+	section = cfg_getnsec(b->root, "cdr", 0);
+	parsed_fill(spec, section, cdr);
+	if (strlen(cfg_getstr(section, "directory")) >= sizeof(cdr->directory))
+		parsed_error(
+			b->parsed,
+			parsed_option_line(b->parsed, section, "directory"),
+			"directory is too long, at most %zu characters",
+			sizeof(cdr->directory) - 1);
+	else if (cdr->directory[0] && cdr->directory[0] != '/')
+		parsed_error(
+			b->parsed,
+			parsed_option_line(b->parsed, section, "directory"),
+			"'%.64s' is no absolute path; write "
+			"\"/var/log/sbcd\"",
+			cdr->directory);
+}
+
 static void build_media_manager(struct config_build *b)
 {
 	unsigned n = cfg_size(b->root, "media-manager");
@@ -352,6 +384,7 @@ void config_build_networks(struct config_build *b)
 {
 	build_cluster(b);
 	build_media_manager(b);
+	build_cdr(b);
 	config_build_each(b, "network-interface", CONFIG_NIFS_MAX, build_nif);
 	config_build_each(b, "realm", CONFIG_REALMS_MAX, build_realm);
 }

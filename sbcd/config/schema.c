@@ -36,6 +36,21 @@ static const struct option_choice transports[] = {
 	{NULL, 0, false},
 };
 
+static const struct option_choice cdr_formats[] = {
+	{"both", CDR_FORMAT_BOTH, false},
+	{"json", CDR_FORMAT_JSON, false},
+	{"csv", CDR_FORMAT_CSV, false},
+	{"none", CDR_FORMAT_NONE, false},
+	{NULL, 0, false},
+};
+
+static const struct option_choice cdr_rotations[] = {
+	{"never", CDR_ROTATE_NEVER, false},
+	{"hourly", CDR_ROTATE_HOURLY, false},
+	{"daily", CDR_ROTATE_DAILY, false},
+	{NULL, 0, false},
+};
+
 static const struct option_choice log_levels[] = {
 	{"err", LOG_ERR, false},       {"warning", LOG_WARNING, false},
 	{"notice", LOG_NOTICE, false}, {"info", LOG_INFO, false},
@@ -360,6 +375,45 @@ static const struct option_spec media_manager_options[] = {
 	END,
 };
 
+static const struct option_spec cdr_options[] = {
+	{.name = "directory",
+	 .type = OPT_TEXT,
+	 .def = "",
+	 TARGET(config_cdr, directory),
+	 .help = "where each node writes the records of all calls; nothing = "
+		 "cdr in its state-dir"},
+	{.name = "format",
+	 .type = OPT_ENUM,
+	 .def = "both",
+	 .choices = cdr_formats,
+	 TARGET(config_cdr, format),
+	 .help = "json: cdr.jsonl, one object a line; csv: cdr.csv"},
+	{.name = "rotate",
+	 .type = OPT_ENUM,
+	 .def = "daily",
+	 .choices = cdr_rotations,
+	 TARGET(config_cdr, rotate),
+	 .help = "when a file is closed and named after the time (UTC)"},
+	{.name = "rotate-size",
+	 .type = OPT_UINT,
+	 .def = "256",
+	 .max = 4096,
+	 TARGET(config_cdr, rotate_mb),
+	 .help = "megabytes at which it is closed as well; 0 = never"},
+	{.name = "keep-files",
+	 .type = OPT_UINT,
+	 .def = "0",
+	 .max = 100000,
+	 TARGET(config_cdr, keep_files),
+	 .help = "closed files of each format that are kept; 0 = all"},
+	{.name = "sync",
+	 .type = OPT_BOOL,
+	 .def = "enabled",
+	 TARGET(config_cdr, sync),
+	 .help = "a record counts as written when the disk has it"},
+	END,
+};
+
 const struct section_spec schema_sbcd[] = {
 	{.name = "cluster",
 	 .options = cluster_options,
@@ -390,6 +444,9 @@ const struct section_spec schema_sbcd[] = {
 	{.name = "media-manager",
 	 .options = media_manager_options,
 	 .help = "limits of media; at most one"},
+	{.name = "cdr",
+	 .options = cdr_options,
+	 .help = "call detail records; at most one"},
 	END,
 };
 

@@ -85,6 +85,9 @@ static void example_is_parsed(void **state)
 	assert_int_equal(c->sip.max_calls, 10000);
 	assert_int_equal(c->sip.ring_timeout_ms, 180000);
 	assert_int_equal(c->sip.max_forwards_min, 1);
+	assert_string_equal(c->cdr.directory, "/var/log/sbcd/cdr");
+	assert_int_equal(c->cdr.format, CDR_FORMAT_BOTH);
+	assert_int_equal(c->cdr.keep_files, 90);
 	assert_int_not_equal(c->digest, 0);
 	config_destroy(c);
 }
@@ -97,6 +100,10 @@ static void lab_is_parsed(void **state)
 	/* No sip-config, no media-manager: the table's defaults. */
 	assert_int_equal(c->sip.max_calls, 10000);
 	assert_int_equal(c->realms[0].guard_initial_ms, 300000);
+	assert_string_equal(c->cdr.directory, "");
+	assert_int_equal(c->cdr.rotate, CDR_ROTATE_DAILY);
+	assert_int_equal(c->cdr.rotate_mb, 256);
+	assert_true(c->cdr.sync);
 	config_destroy(c);
 }
 
