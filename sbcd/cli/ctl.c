@@ -25,6 +25,7 @@ static const char usage_text[] =
 	"  show call ID         both legs, media, counters\n"
 	"  show interfaces      virtual MAC, addresses, gate, read-back\n"
 	"  show counters        of workers, replication, keeper\n"
+	"  show failovers [N]   reports of the last take-overs (20)\n"
 	"  show config          what runs\n"
 	"  switchover [--force] hand over to the peer; refused when it is not "
 	"in sync\n"
@@ -130,6 +131,21 @@ static int show_call(const struct options *o, const char *id)
 	json_t *args = json_pack("{s:s}", "id", id);
 	int code = ask_and_print(o, "show call", args);
 
+	json_decref(args);
+	return code;
+}
+
+static int show_failovers(const struct options *o, const char *count)
+{
+	char *end;
+	long n = strtol(count, &end, 10);
+	json_t *args;
+	int code;
+
+	if (*end || n < 1 || n > 1000)
+		return usage();
+	args = json_pack("{s:i}", "count", (int)n);
+	code = ask_and_print(o, "show failovers", args);
 	json_decref(args);
 	return code;
 }
@@ -247,8 +263,8 @@ static int config_check_command(const struct options *o)
 /* ---- the command line ------------------------------------------------------
  */
 
-static const char *const plain_shows[] = {"redundancy", "calls", "interfaces",
-					  "counters", NULL};
+static const char *const plain_shows[] = {
+	"redundancy", "calls", "interfaces", "counters", "failovers", NULL};
 
 static int show(const struct options *o)
 {
@@ -257,6 +273,8 @@ static int show(const struct options *o)
 
 	if (!strcmp(what, "call"))
 		return o->argc == 3 ? show_call(o, o->argv[2]) : usage();
+	if (!strcmp(what, "failovers") && o->argc == 3)
+		return show_failovers(o, o->argv[2]);
 	if (o->argc != 2)
 		return usage();
 	if (!strcmp(what, "health"))

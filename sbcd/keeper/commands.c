@@ -410,9 +410,29 @@ static void show_counters(struct keeper *k, uint64_t id,
 					    from, (enum counter_id)c)));
 	}
 	control_reply(k->control, id,
-		      json_pack("{s:o,s:o,s:o}", "workers", root, "replication",
-				replication_counters(k), "keeper",
-				keeper_counters(k)));
+		      json_pack("{s:o,s:o,s:o,s:o}", "workers", root,
+				"replication", replication_counters(k),
+				"keeper", keeper_counters(k), "cdr",
+				cdr_glue_counters(k)));
+}
+
+enum { FAILOVERS_SHOWN = 20 };
+
+static void show_failovers(struct keeper *k, uint64_t id,
+			   const struct control_request *req)
+{
+	json_t *n = json_object_get(req->args, "count");
+
+	if (n && (!json_is_integer(n) || json_integer_value(n) < 1)) {
+		control_error(k->control, id, CONTROL_BAD_REQUEST,
+			      "args.count must be a number above 0");
+		return;
+	}
+	control_reply(k->control, id,
+		      json_pack("{s:o}", "failovers",
+				flight_to_json(k->flight,
+					       n ? (size_t)json_integer_value(n)
+						 : FAILOVERS_SHOWN)));
 }
 
 static void show_config(struct keeper *k, uint64_t id,
@@ -448,15 +468,11 @@ static const struct {
 	void (*run)(struct keeper *k, uint64_t id,
 		    const struct control_request *req);
 } commands[] = {
-	{"show redundancy", show_redundancy},
-	{"show health", show_health},
-	{"show calls", show_calls},
-	{"show call", show_call},
-	{"show interfaces", show_interfaces},
-	{"show counters", show_counters},
-	{"show config", show_config},
-	{"show version", show_version},
-	{"version", show_version},
+	{"show redundancy", show_redundancy}, {"show health", show_health},
+	{"show calls", show_calls},	      {"show call", show_call},
+	{"show interfaces", show_interfaces}, {"show counters", show_counters},
+	{"show failovers", show_failovers},   {"show config", show_config},
+	{"show version", show_version},	      {"version", show_version},
 	{"switchover", switchover},
 };
 

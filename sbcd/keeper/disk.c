@@ -18,6 +18,8 @@
 
 struct job {
 	struct job *next;
+	disk_work_fn *work; /* or a file: */
+	void *arg;
 	char *path;
 	void *data;
 	size_t size;
@@ -176,7 +178,9 @@ static void *disk_thread(void *arg)
 		d->current = j;
 		pthread_mutex_unlock(&d->lock);
 		start_ns = clock_mono_ns();
-		j->err = disk_write_file_now(j->path, j->data, j->size);
+		j->err = j->work ? j->work(j->arg)
+				 : disk_write_file_now(j->path, j->data,
+						       j->size);
 		j->took_us = (clock_mono_ns() - start_ns) / 1000;
 		pthread_mutex_lock(&d->lock);
 		d->current = NULL;
@@ -274,6 +278,41 @@ void disk_destroy(struct disk *d, unsigned wait_ms)
 	pthread_mutex_unlock(&d->lock);
 }
 
+static int enqueue(struct disk *d, struct job *j)
+{
+	int err = 0;
+
+	j->queued_ms = clock_mono_ms();
+	pthread_mutex_lock(&d->lock);
+	if (d->queued >= d->queue_max) {
+		err = -ENOBUFS;
+	} else {
+		d->queued++;
+		list_push(&d->todo, j);
+		pthread_cond_signal(&d->wake);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return err;
+}
+
+int disk_run(struct disk *d, disk_work_fn *work, void *arg, disk_done_fn *done,
+	     void *ctx)
+{
+	struct job *j = calloc(1, sizeof(*j));
+	int err;
+
+	if (!j)
+		return -ENOMEM;
+	j->work = work;
+	j->arg = arg;
+	j->done = done;
+	j->ctx = ctx;
+	err = enqueue(d, j);
+	if (err)
+		job_free(j);
+	return err;
+}
+
 int disk_write_file(struct disk *d, const char *path, const void *data,
 		    size_t size, disk_done_fn *done, void *ctx)
 {
@@ -290,18 +329,9 @@ int disk_write_file(struct disk *d, const char *path, const void *data,
 	j->size = size;
 	j->done = done;
 	j->ctx = ctx;
-	j->queued_ms = clock_mono_ms();
-	pthread_mutex_lock(&d->lock);
-	if (d->queued >= d->queue_max) {
-		pthread_mutex_unlock(&d->lock);
-		err = -ENOBUFS;
-		goto err_job;
-	}
-	d->queued++;
-	list_push(&d->todo, j);
-	pthread_cond_signal(&d->wake);
-	pthread_mutex_unlock(&d->lock);
-	return 0;
+	err = enqueue(d, j);
+	if (!err)
+		return 0;
 
 err_job:
 	job_free(j);

@@ -1,6 +1,7 @@
 /*
- * disk - a thread that writes small files durably, because fsync() can take
- * seconds and the main loop may not.
+ * disk - a thread that writes files durably, because fsync() can take seconds
+ * and the main loop may not. There is one for small files of state and one for
+ * CDRs, so that neither waits for the other.
  *
  * Jobs are done in order. The queue is bounded. A file is written beside its
  * name, synced, renamed, and its directory synced: it is whole or absent.
@@ -27,6 +28,13 @@ void disk_destroy(struct disk *d, unsigned wait_ms);
 int disk_write_file(struct disk *d, const char *path, const void *data,
 		    size_t size, disk_done_fn *done, void *ctx)
 	__attribute__((warn_unused_result));
+
+/* In the disk thread; returns what `done` is told. */
+typedef int disk_work_fn(void *arg);
+/* `arg` is the thread's until done is called. When the thread is abandoned it
+ * never is. */
+int disk_run(struct disk *d, disk_work_fn *work, void *arg, disk_done_fn *done,
+	     void *ctx) __attribute__((warn_unused_result));
 
 /* Readable when disk_dispatch() has something to do. */
 int disk_fd(const struct disk *d);

@@ -87,6 +87,10 @@ void health_assess(struct health *out, const struct health_facts *f)
 	else if (f->disk_stalled_ms >= DISK_SLOW_MS)
 		deduct(out, "disk", 10, "a write takes more than %d ms",
 		       DISK_SLOW_MS);
+	if (f->cdr_error)
+		deduct(out, "cdr", 5,
+		       "call detail records are not written, %zu wait: %s",
+		       f->cdr_waiting, strerror(f->cdr_error));
 	if (f->queue_percent >= QUEUE_FULL_PERCENT)
 		deduct(out, "queue", 10, "a queue is %u %% full",
 		       f->queue_percent);

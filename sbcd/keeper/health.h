@@ -25,6 +25,8 @@ struct health_facts {
 	bool sip_storm, media_storm;
 	uint64_t disk_stalled_ms;
 	bool disk_failed;
+	int cdr_error; /* of the CDR files, 0 = none */
+	size_t cdr_waiting;
 	bool config_mismatch;
 	unsigned queue_percent; /* fullest of our queues */
 	bool beat_realtime;

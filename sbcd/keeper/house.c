@@ -129,6 +129,7 @@ static void assess(struct keeper *k, uint64_t now_ms)
 			now_ms - k->commit_timeout_ms < COMMIT_ALARM_MS,
 	};
 
+	cdr_glue_assess(k, &f, now_ms);
 	beat_get_view(k->beat, &view);
 	f.ha_paths_alive = paths_alive(&view, 0, k->node.ha_len, now_ms);
 	f.service_paths_alive =
@@ -180,6 +181,8 @@ void house_turn(struct keeper *k)
 	fence_check(k);
 	keeper_publish(k);
 	keeper_write_epoch(k);
+	cdr_glue_turn(k, now_ms);
+	recorder_turn(k);
 	if (k->house_turns % VERIFY_TURNS == 0)
 		verify(k);
 	if (k->house_turns % PING_TURNS == 0) {

@@ -133,6 +133,10 @@ static void engine_applied(void *ctx, const struct ha_item *item)
 	epoch_heard(&k->epoch, item->version.epoch);
 	if (item->key.kind == REC_CONFIG)
 		house_config_applied(k);
+	else if (item->key.kind == REC_CDR)
+		cdr_applied(k->cdr, item);
+	else if (item->key.kind == REC_FAILOVER)
+		recorder_applied(k, item);
 	hub_applied(k->hub, &item->key);
 }
 
@@ -140,7 +144,10 @@ static void engine_committed(void *ctx, uint64_t token, bool timed_out)
 {
 	struct keeper *k = ctx;
 
-	hub_committed(k->hub, token, timed_out);
+	if (token & CDR_TOKEN)
+		cdr_committed(k->cdr, token);
+	else
+		hub_committed(k->hub, token, timed_out);
 }
 
 static void engine_peer_status(void *ctx, const struct ha_status *s)
@@ -171,6 +178,9 @@ static void engine_command(void *ctx, uint8_t from, enum ha_command cmd,
 		break;
 	case HA_CMD_RELEASED:
 		k->roles.peer_released_word = true;
+		break;
+	case HA_CMD_CDR_WRITTEN:
+		cdr_peer_written(k->cdr, arg);
 		break;
 	case HA_CMD_SWITCHOVER_ASK:
 	case HA_CMD_REFUSED:
@@ -598,7 +608,8 @@ static const struct {
 	{"signals", watch_signals}, {"timers", make_timers},
 	{"network", open_network},  {"guard", start_guard},
 	{"disk", open_disk},	    {"routes", prepare_network},
-	{"engine", make_engine},    {"workers", make_workers},
+	{"engine", make_engine},    {"recorder", recorder_create},
+	{"cdr", cdr_glue_create},   {"workers", make_workers},
 	{"beat", make_beat},	    {"fence", make_fence},
 	{"roles", role_create},	    {"handover", handover_create},
 	{"control", open_control},  {"priority", take_priority},
@@ -660,6 +671,8 @@ static void stop(struct keeper *k)
 	role_destroy(k);
 	loop_fd_remove(k->beat_watch);
 	beat_destroy(k->beat);
+	cdr_glue_destroy(k);
+	recorder_destroy(k);
 	hub_destroy(k->hub);
 	ha_engine_destroy(k->engine);
 	loop_fd_remove(k->disk_watch);

@@ -1,6 +1,6 @@
 /*
  * keeper_int - the one object of the keeper process, shared by the files that
- * make it up: keeper.c (start, stop, wiring), role.c, handover.c,
+ * make it up: keeper.c (start, stop, wiring), role.c, handover.c, recorder.c,
  * commands.c, house.c. Everything here belongs to the main thread; other
  * threads have their own objects (beat, disk, cpg).
  *
@@ -19,9 +19,11 @@
 #include "sbcd/base/loop.h"
 #include "sbcd/config/config.h"
 #include "sbcd/keeper/beat.h"
+#include "sbcd/keeper/cdr.h"
 #include "sbcd/keeper/control.h"
 #include "sbcd/keeper/disk.h"
 #include "sbcd/keeper/epoch.h"
+#include "sbcd/keeper/flight.h"
 #include "sbcd/keeper/guard.h"
 #include "sbcd/keeper/health.h"
 #include "sbcd/keeper/hub.h"
@@ -88,6 +90,17 @@ struct fence {
 	unsigned fell; /* how often this node was fenced */
 };
 
+/* A take-over being recorded. */
+struct recorder {
+	bool recording, asked;
+	bool waiting[HUB_WORKERS]; /* for an answer */
+	uint64_t heard_us, suspected_us, go_us; /* monotonic, 0 = none */
+	uint64_t since_ns; /* heard, until the media worker knows it */
+	struct rec_failover now, scratch;
+	struct loop_timer *timer;
+	bool dirty, busy; /* of the file */
+};
+
 struct query {
 	uint64_t token, control_id; /* token 0 = free */
 	unsigned missing; /* answers outstanding */
@@ -134,6 +147,11 @@ struct keeper {
 	struct handover handover;
 	struct timeline timeline;
 	struct fence fence;
+	struct flight *flight;
+	struct recorder recorder;
+	struct cdr *cdr;
+	struct cdr_disk *cdr_disk;
+	struct loop_fd *cdr_watch;
 	struct health health;
 	unsigned replay_crashes[HUB_WORKERS];
 	uint64_t ping_ms[HUB_WORKERS]; /* unanswered since, 0 = none */
@@ -228,6 +246,34 @@ bool supervise_worker_ready(const struct keeper *k, enum hub_worker w);
 void poison_input(struct keeper *k, const void *what, size_t size);
 /* Every second: what is over is forgotten. */
 void poison_turn(struct keeper *k);
+
+/* ---- recorder.c --------------------------------------------------------- */
+#define RECORDER_TOKEN (UINT64_C(1) << 61)
+int recorder_create(struct keeper *k) __attribute__((warn_unused_result));
+void recorder_destroy(struct keeper *k);
+/* A report of the peer. */
+void recorder_applied(struct keeper *k, const struct ha_item *item);
+/* Each arbitration: is the active silent? */
+void recorder_watch(struct keeper *k);
+/* In this order: GO heard, claim decided, MAC and addresses taken, a worker
+ * active, this node ACTIVE; and no longer serving. */
+void recorder_go(struct keeper *k);
+void recorder_claim(struct keeper *k, const char *reason);
+void recorder_taken(struct keeper *k);
+void recorder_worker_active(struct keeper *k, enum hub_worker w);
+void recorder_active(struct keeper *k);
+void recorder_stop(struct keeper *k);
+void recorder_on_reply(struct keeper *k, enum hub_worker w, const void *text,
+		       size_t size);
+/* Every 100 ms: the file. */
+void recorder_turn(struct keeper *k);
+
+/* ---- cdr_glue.c --------------------------------------------------------- */
+int cdr_glue_create(struct keeper *k) __attribute__((warn_unused_result));
+void cdr_glue_destroy(struct keeper *k);
+void cdr_glue_turn(struct keeper *k, uint64_t now_ms);
+void cdr_glue_assess(struct keeper *k, struct health_facts *f, uint64_t now_ms);
+json_t *cdr_glue_counters(struct keeper *k);
 
 /* ---- house.c ------------------------------------------------------------ */
 /* Every 100 ms: health, status, read-back, files, watchdog. */

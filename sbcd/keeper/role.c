@@ -109,6 +109,7 @@ static int act_take(struct keeper *k)
 	fence_turn(k);
 	/* Records may be written from here on, under the new epoch. */
 	ha_engine_set_role(k->engine, r->role, r->epoch);
+	cdr_activate(k->cdr, r->epoch);
 	keeper_publish(k);
 	/* Without a gate that opens all else is useless. */
 	err = netglue_gate_open(k->net, k->config->cluster.lease_ms);
@@ -123,6 +124,7 @@ static int act_take(struct keeper *k)
 		   " take-us=%" PRIu64 " error=\"%s\"",
 		   r->epoch, start_us - r->claim_us, now_us() - start_us,
 		   err ? strerror(-err) : "none");
+	recorder_taken(k);
 	r->announced = 0;
 	loop_timer_arm(r->announce, announce_ms[r->announced++]);
 	return 0;
@@ -135,6 +137,11 @@ void role_activate_worker(struct keeper *k, enum hub_worker w)
 		.token = k->roles.epoch,
 	};
 	int err;
+
+	if (w == HUB_MEDIA && k->recorder.since_ns) {
+		m.value = &k->recorder.since_ns;
+		m.size = sizeof(k->recorder.since_ns);
+	}
 
 	if (!hub_is_replayed(k->hub, w))
 		return;
@@ -235,6 +242,10 @@ static void change_role(struct keeper *k, enum ha_role next,
 	    (r->role == HA_ROLE_RELINQUISHING || r->role == HA_ROLE_FAULT))
 		fence_renew(k);
 	r->role = next;
+	if (!role_serves(k)) {
+		cdr_activate(k->cdr, 0);
+		recorder_stop(k);
+	}
 	r->since_wall_ms = clock_wall_ms();
 	if (next != HA_ROLE_STANDBY)
 		r->ev.peer_go = false;
@@ -254,8 +265,10 @@ void role_event(struct keeper *k, enum ha_event event, const char *reason)
 	}
 	if (step.next == r->role && !step.actions)
 		return;
-	if (event == HA_EV_CLAIM)
+	if (event == HA_EV_CLAIM) {
 		r->claim_us = now_us();
+		recorder_claim(k, reason);
+	}
 	if (step.next != r->role)
 		change_role(k, step.next, event, reason);
 	/* The epoch of a claim is not known yet: act_take() says it. */
@@ -267,8 +280,10 @@ void role_event(struct keeper *k, enum ha_event event, const char *reason)
 	loop_timer_disarm(r->epoch_wait);
 	r->todo = step.actions;
 	run_actions(k);
-	if (r->role == HA_ROLE_ACTIVE && event == HA_EV_CLAIMED)
+	if (r->role == HA_ROLE_ACTIVE && event == HA_EV_CLAIMED) {
 		house_put_config(k);
+		recorder_active(k);
+	}
 	handover_on_role(k);
 }
 
@@ -304,6 +319,7 @@ void role_evaluate(struct keeper *k)
 		return;
 	notice_own_stall(k);
 	role_gather(k);
+	recorder_watch(k);
 	if (r->role == HA_ROLE_INIT && r->ev.peer_known &&
 	    r->ev.peer_left == HA_LEFT_NOT &&
 	    (r->ev.peer_role == HA_ROLE_ACTIVE ||
@@ -355,6 +371,7 @@ void role_on_sync(struct keeper *k, bool in_sync, const char *reason)
 void role_on_go(struct keeper *k, uint64_t epoch)
 {
 	epoch_heard(&k->epoch, epoch);
+	recorder_go(k);
 	k->roles.ev.peer_go = true;
 	k->fence.peer_went = true;
 	role_evaluate(k);

@@ -139,10 +139,13 @@ static void on_message(void *ctx, enum hub_worker w,
 		/* Whatever it says: it lives. */
 		if (m->token == SUPERVISE_PING_TOKEN)
 			k->ping_ms[w] = 0;
+		else if (m->token == RECORDER_TOKEN)
+			recorder_on_reply(k, w, m->value, m->size);
 		else
 			commands_on_reply(k, w, m->token, m->value, m->size);
 		break;
 	case LINK_ACTIVATED:
+		recorder_worker_active(k, w);
 		log_info("worker=%s event=activated epoch=%016" PRIx64,
 			 workers_name(w), m->token);
 		break;
@@ -289,6 +292,8 @@ static int hub_put(void *ctx, const struct ha_key *key, const void *value,
 
 	if (!role_serves(k))
 		return -EPERM;
+	if (key->kind == REC_CALL)
+		cdr_call_put(k->cdr, key, value, size);
 	return ha_engine_put(k->engine, key, value, size, flags, token);
 }
 
@@ -299,6 +304,10 @@ static int hub_del(void *ctx, const struct ha_key *key, unsigned flags,
 
 	if (!role_serves(k))
 		return -EPERM;
+	if (key->kind == REC_CALL)
+		cdr_call_deleted(k->cdr, key);
+	else if (key->kind == REC_MSTATE)
+		cdr_mstate_deleted(k->cdr, key);
 	return ha_engine_delete(k->engine, key, flags, token);
 }
 
