@@ -71,7 +71,7 @@ pid_t guard_launch(const struct guard_params *p, int *fd_out)
 	int pair[2], params, lock, err;
 	pid_t pid;
 
-	if (p->beat_fds_len > GUARD_PATHS_MAX)
+	if (p->paths_len > GUARD_PATHS_MAX)
 		return -EINVAL;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		return -errno;
@@ -84,8 +84,8 @@ pid_t guard_launch(const struct guard_params *p, int *fd_out)
 	sp.fds[sp.fds_len++] = pair[1];
 	sp.fds[sp.fds_len++] = params;
 	sp.fds[sp.fds_len++] = lock;
-	for (size_t i = 0; i < p->beat_fds_len; i++)
-		sp.fds[sp.fds_len++] = p->beat_fds[i];
+	for (size_t i = 0; i < p->paths_len; i++)
+		sp.fds[sp.fds_len++] = p->paths[i].fd;
 	pid = spawn(&sp);
 	if (pid < 0) {
 		err = pid;
@@ -193,10 +193,13 @@ static bool wait_keeper(void)
 
 static void send_words(const struct guard *g, unsigned i)
 {
-	for (size_t path = 0; path < g->p.beat_fds_len; path++) {
+	for (size_t path = 0; path < g->p.paths_len; path++) {
+		const struct beat_path *p = &g->p.paths[path];
+		const void *to = p->to_len ? &p->to : NULL;
+
 		/* Lost words are why there are several. */
-		if (send(FD_BEAT + (int)path, g->words[i], HA_BEAT_SIZE,
-			 MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		if (sendto(FD_BEAT + (int)path, g->words[i], HA_BEAT_SIZE,
+			   MSG_DONTWAIT | MSG_NOSIGNAL, to, p->to_len) < 0)
 			continue;
 	}
 }

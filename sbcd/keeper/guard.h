@@ -23,9 +23,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "hasync/beat.h"
+#include "sbcd/keeper/beat.h"
 
 enum {
-	GUARD_PATHS_MAX = 2,
+	/* The HA links and the first service networks. */
+	GUARD_PATHS_MAX = 5,
 	GUARD_REPEATS = 5, /* RELEASED words a path */
 	GUARD_REPEAT_MS = 3,
 };
@@ -40,8 +42,8 @@ struct guard_params {
 	int log_level;
 	char run_dir[128];
 	pid_t keeper;
-	int beat_fds[GUARD_PATHS_MAX]; /* connected UDP sockets */
-	size_t beat_fds_len;
+	struct beat_path paths[GUARD_PATHS_MAX];
+	size_t paths_len;
 	int lock_fd; /* kept open; < 0 = none */
 };
 

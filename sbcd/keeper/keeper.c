@@ -288,7 +288,7 @@ static int run_guard(struct keeper *k,
 	memcpy(p.key, k->beat_key, sizeof(p.key));
 	snprintf(p.name, sizeof(p.name), "%.63s", k->node.name);
 	snprintf(p.run_dir, sizeof(p.run_dir), "%s", k->node.run_dir);
-	p.beat_fds_len = netglue_ha_fds(k->net, p.beat_fds, GUARD_PATHS_MAX);
+	p.paths_len = netglue_beat_paths(k->net, p.paths, GUARD_PATHS_MAX);
 	pid = run(&p, &k->guard_fd);
 	explicit_bzero(&p, sizeof(p));
 	if (pid < 0) {

@@ -382,15 +382,6 @@ int netglue_prepare(struct netglue *g, struct loop *loop)
 	return 0;
 }
 
-size_t netglue_ha_fds(const struct netglue *g, int *fds, size_t max)
-{
-	size_t n = 0;
-
-	for (; n < g->ha.len && n < max; n++)
-		fds[n] = g->ha.beat[n];
-	return n;
-}
-
 size_t netglue_beat_paths(const struct netglue *g, struct beat_path *paths,
 			  size_t max)
 {

@@ -42,8 +42,6 @@ size_t netglue_beat_paths(const struct netglue *g, struct beat_path *paths,
 			  size_t max);
 /* "ha1", "ha2", or the network-interface; NULL past the last one. */
 const char *netglue_path_name(const struct netglue *g, size_t path);
-/* Connected UDP sockets of the HA links only. */
-size_t netglue_ha_fds(const struct netglue *g, int *fds, size_t max);
 
 /*
  * What the media worker needs, message by message: JSON and descriptors as

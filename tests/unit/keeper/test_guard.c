@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "netif/ether.h"
 #include "netif/gate.h"
 #include "netif/vip.h"
 #include "sbcd/keeper/guard.h"
@@ -32,6 +34,7 @@ struct fixture {
 	struct netif_vip *vip;
 	struct guard_params params;
 	int beats; /* what the guard says comes here */
+	int frames; /* and here, from the service network */
 	int fd;
 	pid_t pid;
 };
@@ -57,6 +60,29 @@ static void take_all(struct fixture *f)
 	assert_int_equal(netif_vip_create(&f->vip, &p), 0);
 	assert_int_equal(netif_vip_prepare(f->vip), 0);
 	assert_int_equal(netif_vip_take(f->vip, NULL, 0), 0);
+}
+
+/* A service network is a way too, with the NIC's own MAC. */
+static void open_frames(struct fixture *f)
+{
+	struct beat_path *p = &f->params.paths[1];
+	struct sockaddr_storage unused;
+	uint8_t group[NETIF_MAC_LEN];
+	socklen_t len;
+
+	/* Until the link watcher has run, frames go nowhere. */
+	assert_int_equal(system("ip link set far up && for i in $(seq 300); do "
+				"[ $(ip -o link | grep -c 'state UP') = 2 ] && "
+				"exit 0; sleep 0.01; done; exit 1"),
+			 0);
+	netif_ether_group(1, group);
+	assert_int_equal(
+		netif_gate_exempt(f->gate, NETIF_GATE_EXEMPT_BEAT, true), 0);
+	p->fd = netif_ether_open("svc", NETIF_GATE_EXEMPT_BEAT, group, &p->to,
+				 &p->to_len);
+	f->frames = netif_ether_open("far", NETIF_GATE_EXEMPT_BEAT, group,
+				     &unused, &len);
+	assert_true(p->fd >= 0 && f->frames >= 0);
 }
 
 static bool taken(struct fixture *f)
@@ -90,15 +116,16 @@ static int setup(void **state)
 		.log_level = LOG_ERR,
 		.run_dir = "/tmp/sbcd-guard-XXXXXX",
 		.keeper = getpid(),
-		.beat_fds_len = 1,
+		.paths_len = 2,
 		.lock_fd = -1,
 	};
 	assert_non_null(mkdtemp(f->params.run_dir));
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
-	f->params.beat_fds[0] = pair[0];
+	f->params.paths[0].fd = pair[0];
 	f->beats = pair[1];
 	take_all(f);
+	open_frames(f);
 	f->pid = guard_start(&f->params, &f->fd);
 	assert_true(f->pid > 0);
 	*state = f;
@@ -110,8 +137,10 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 	char command[256];
 
-	close(f->params.beat_fds[0]);
+	close(f->params.paths[0].fd);
+	close(f->params.paths[1].fd);
 	close(f->beats);
+	close(f->frames);
 	netif_vip_destroy(f->vip);
 	netif_gate_destroy(f->gate);
 	snprintf(command, sizeof(command), "rm -r %s", f->params.run_dir);
@@ -136,9 +165,13 @@ static void a_keeper_that_vanished_is_cleaned_up(void **state)
 	struct ha_beat_window window = {0};
 	struct ha_beat beat;
 	uint8_t word[HA_BEAT_SIZE + 1];
-	unsigned words = 0;
+	struct sockaddr_ll from;
+	socklen_t from_len = sizeof(from);
+	uint8_t own[NETIF_MAC_LEN];
+	unsigned words = 0, frames = 0;
 	ssize_t n;
 
+	memcpy(own, netif_vip_original_mac(f->vip), sizeof(own));
 	assert_int_equal(netif_gate_is_open(f->gate), 1);
 	assert_true(taken(f));
 	wait_end(f);
@@ -155,6 +188,13 @@ static void a_keeper_that_vanished_is_cleaned_up(void **state)
 		words++;
 	}
 	assert_int_equal(words, GUARD_REPEATS);
+	while ((n = recvfrom(f->frames, word, sizeof(word), MSG_DONTWAIT,
+			     (struct sockaddr *)&from, &from_len)) > 0) {
+		assert_int_equal(n, HA_BEAT_SIZE);
+		assert_memory_equal(from.sll_addr, own, sizeof(own));
+		frames++;
+	}
+	assert_int_equal(frames, GUARD_REPEATS);
 }
 
 static void after_a_good_bye_nothing_is_touched(void **state)
