@@ -21,6 +21,11 @@ uint64_t clock_mono_ms(void)
 	return now_ns(CLOCK_MONOTONIC) / 1000000u;
 }
 
+uint64_t clock_wall_ns(void)
+{
+	return now_ns(CLOCK_REALTIME);
+}
+
 uint64_t clock_wall_ms(void)
 {
 	return now_ns(CLOCK_REALTIME) / 1000000u;

@@ -12,6 +12,7 @@
 
 uint64_t clock_mono_ns(void);
 uint64_t clock_mono_ms(void);
+uint64_t clock_wall_ns(void);
 uint64_t clock_wall_ms(void);
 
 #endif

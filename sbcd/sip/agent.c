@@ -108,6 +108,7 @@ int agents_create(struct sip_worker *w)
 		if (err)
 			return err;
 	}
+	guard_no_errors();
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -35,7 +36,7 @@ static struct {
 	uint32_t cap[FDS_MAX]; /* of a listener */
 	uint32_t conns[FDS_MAX]; /* of a listener */
 	uint32_t listener[FDS_MAX]; /* of a connection, fd + 1 */
-	bool stream[FDS_MAX]; /* of the stack */
+	bool stream[FDS_MAX], dgram[FDS_MAX]; /* of the stack */
 	uint64_t opened[FDS_MAX]; /* id of a connection, 0 = none */
 	const struct guard_conn_ops *watch;
 	void *watch_ctx;
@@ -295,10 +296,25 @@ su_socket_t su_socket(int af, int socktype, int proto)
 		guard.conns[fd] = 0;
 		guard.listener[fd] = 0;
 		guard.stream[fd] = socktype == SOCK_STREAM;
+		guard.dgram[fd] = socktype == SOCK_DGRAM;
 		guard.opened[fd] = 0;
 		memset(&guard.inputs[fd], 0, sizeof(guard.inputs[fd]));
 	}
 	return fd;
+}
+
+void guard_no_errors(void)
+{
+	int off = 0;
+
+	for (int fd = 0; fd < FDS_MAX; fd++) {
+		if (!guard.dgram[fd])
+			continue;
+		(void)!setsockopt(fd, IPPROTO_IP, IP_RECVERR, &off,
+				  sizeof(off));
+		(void)!setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &off,
+				  sizeof(off));
+	}
 }
 
 static void note_opened(int fd, const struct sockaddr *to)
@@ -330,7 +346,7 @@ int connect(int fd, const struct sockaddr *to, socklen_t len)
 int su_close(su_socket_t fd)
 {
 	if (tracked(fd)) {
-		guard.stream[fd] = false;
+		guard.stream[fd] = guard.dgram[fd] = false;
 		if (guard.opened[fd] && guard.watch)
 			guard.watch->closed(guard.watch_ctx, guard.opened[fd]);
 		guard.opened[fd] = 0;

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "sbcd/base/steady.h"
 #include "sbcd/call/b2bua.h"
 #include "sbcd/record/link.h"
 #include "sbcd/sip/hide.h"
@@ -62,6 +63,7 @@ struct sip_worker {
 	struct held *failed; /* requests the stack did not take */
 	struct ping *pings; /* one a session agent */
 	struct conn *conns; /* connections of the node before us */
+	struct steady steady; /* of all timers, the stack's too */
 	uint64_t epoch;
 	bool quiesce_wanted, quiesced;
 	uint64_t quiesce_until_ms;
@@ -213,6 +215,11 @@ int conns_record(struct sip_worker *w, const struct ha_key *key,
 void conns_turn(struct sip_worker *w, uint64_t now_ms);
 void conns_destroy(struct sip_worker *w);
 
+/* ---- worker.c ---------------------------------------------------------------
+ */
+/* Wall clock that does not jump. */
+uint64_t sip_now_ns(struct sip_worker *w);
+
 /* ---- query.c
  * ------------------------------------------------------------------------
  */
@@ -235,6 +242,10 @@ void guard_idle(void);
 /* Stream sockets made from now on accept at most `max` connections at a time
  * each; 0 = no bound. */
 void guard_cap(uint32_t max);
+/* Datagram sockets made until now take no notice of ICMP errors. For the stack
+ * one of them ends every transaction with that peer, a BYE too; but it may be
+ * one ARP request that got lost, or forged. Silence is what counts. */
+void guard_no_errors(void);
 /* Hears of connections the stack opens. `opened` gives them an id, 0 = of no
  * interest; `closed` follows. NULL ends it. */
 struct guard_conn_ops {

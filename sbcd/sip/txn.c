@@ -305,7 +305,7 @@ static void op_committed(void *ctx, uint64_t token)
 
 static uint64_t op_now_ms(void *ctx)
 {
-	return clock_wall_ms();
+	return sip_now_ns(ctx) / 1000000;
 }
 
 static void op_building(void *ctx, const struct call *c)

@@ -328,6 +328,32 @@ static void finish(struct sip_worker *w)
 	free(w);
 }
 
+/* ---- the clock
+ * ------------------------------------------------------------------------
+ */
+
+uint64_t sip_now_ns(struct sip_worker *w)
+{
+	return steady_now_ns(&w->steady, clock_wall_ns(), clock_mono_ns());
+}
+
+/* The stack's timers go by the system's wall clock, and a jump of that ends
+ * every call that is being set up. Its library lets us have the last word. */
+extern void (*_su_time)(su_time_t *tv);
+static struct sip_worker *clock_owner;
+
+static void tell_time(su_time_t *tv)
+{
+	const unsigned long ntp_epoch = 2208988800ul;
+	uint64_t ns;
+
+	if (!tv)
+		return;
+	ns = sip_now_ns(clock_owner);
+	tv->tv_sec = (unsigned long)(ns / 1000000000) + ntp_epoch;
+	tv->tv_usec = (unsigned long)(ns % 1000000000 / 1000);
+}
+
 __attribute__((format(printf, 2, 0))) static void
 stack_log(void *stream, char const *fmt, va_list ap)
 {
@@ -351,6 +377,8 @@ int sip_worker_main(void)
 	signal(SIGPIPE, SIG_IGN);
 	if (counters_map(&w->counters, LINK_COUNTERS_FD))
 		log_warn("event=counters result=unmapped");
+	clock_owner = w;
+	_su_time = tell_time;
 	su_init();
 	su_log_redirect(NULL, stack_log, NULL);
 	w->root = su_root_create(w);
