@@ -109,7 +109,7 @@ class Logged:
 class _Tcp(asyncio.Protocol):
     def __init__(self, ua):
         self.ua, self.buf, self.peer = ua, bytearray(), None
-        self.lost = False
+        self.lost = self.mine = False
 
     def connection_made(self, transport):
         self.transport = transport
@@ -208,6 +208,14 @@ class Ua:
                 (method is None or e.msg.method == method) and
                 (status is None or e.msg.status == status)]
 
+    def keep_alive(self):
+        """CRLF on each connection of ours (RFC 5626): dead ones break."""
+        async def go():
+            for conn in list(self._conns.values()):
+                if conn.mine:
+                    conn.transport.write(b"\r\n\r\n")
+        self.loop.run(go())
+
     def close(self):
         async def go():
             tasks = list(self._tasks)
@@ -246,6 +254,7 @@ class Ua:
         await asyncio.wait_for(loop.sock_connect(sock, peer), 3)
         _, proto = await loop.create_connection(lambda: _Tcp(self),
                                                 sock=sock)
+        proto.mine = True
         return proto
 
     async def _send_bytes(self, data, peer, transport):
