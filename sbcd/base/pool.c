@@ -13,7 +13,13 @@ enum {
 };
 
 /* Poisoned memory is worth more than dense memory. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__has_feature) /* clang */
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED
+#endif
+#endif
+#if defined(SANITIZED) || defined(__SANITIZE_ADDRESS__) ||                     \
+	defined(__SANITIZE_THREAD__)
 enum { POOLED_MAX_BYTES = 0 };
 #else
 enum { POOLED_MAX_BYTES = GRAIN_BYTES * CLASSES };
