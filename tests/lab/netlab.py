@@ -464,12 +464,13 @@ class Lab:
                                     ["corosync-qdevice", "-f"],
                                     "qdevice.log")
 
-    def _start_sbcd(self, *nodes):
-        argv = [self.build / self.state["sbcd"], "--config", "/etc/sbcd/sbcd.conf",
+    def _start_sbcd(self, *nodes, wait=True):
+        argv = [self.build / self.state["sbcd"], "--config",
+                "/etc/sbcd/sbcd.conf",
                 "--node", "/etc/sbcd/node.conf"]
         procs = {n: self._spawn_service(n, "keeper", argv, "sbcd.log")
                  for n in nodes}
-        for node, proc in procs.items():
+        for node, proc in procs.items() if wait else ():
             self._await(node, proc, lambda n=node: self.redundancy(n), 10,
                         "sbcd", self.node_dir(node) / "sbcd.log")
 
@@ -483,8 +484,11 @@ class Lab:
                     if log.exists() else "")
             raise LabError(f"{node}: {what}: exit {proc.returncode}: {tail}")
 
-    def start(self, *nodes, what=None):
-        """Boot nodes without power, or start what is not running on them."""
+    def start(self, *nodes, what=None, wait=True):
+        """Boot nodes without power, or start what is not running on them.
+
+        Without wait sbcd is still starting when this returns.
+        """
         self._need_up()
         if nodes == (WITNESS,):
             with self.locked():
@@ -499,7 +503,7 @@ class Lab:
             if what in (None, "corosync"):
                 self._start_corosync(*nodes)
             if what in (None, "keeper") and self.has_daemon():
-                self._start_sbcd(*nodes)
+                self._start_sbcd(*nodes, wait=wait)
 
     def _boot(self, node):
         """A fresh namespace with what was on the node's disk."""

@@ -35,7 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SNAP_BYTES = 64, BATCH = 64 };
+enum { SNAP_BYTES = 64, BATCH = 64, STRANGERS = 64 };
 
 static struct watch watch = {.join_ns = 100000000, .window_ns = 500000000};
 static unsigned int port_index[WATCH_PORTS_MAX];
@@ -112,11 +112,30 @@ static int open_capture(void)
 	return fd;
 }
 
+/*
+ * A node that boots anew comes back with a new device of the old name. Who is
+ * none of our ports (the bridge, the peers) is remembered, not asked again.
+ */
 static int port_of(int ifindex)
 {
+	static unsigned int strangers[STRANGERS], strangers_count;
+	unsigned int index = (unsigned int)ifindex;
+	char name[IF_NAMESIZE];
+
 	for (size_t i = 0; i < watch.ports_len; i++)
-		if (port_index[i] == (unsigned int)ifindex)
+		if (port_index[i] == index)
 			return (int)i;
+	for (size_t i = 0; i < STRANGERS; i++)
+		if (strangers[i] == index)
+			return -1;
+	if (!if_indextoname(index, name))
+		return -1;
+	for (size_t i = 0; i < watch.ports_len; i++)
+		if (!strcmp(watch.ports[i], name)) {
+			port_index[i] = index;
+			return (int)i;
+		}
+	strangers[strangers_count++ % STRANGERS] = index;
 	return -1;
 }
 

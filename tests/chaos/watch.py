@@ -1,0 +1,275 @@
+"""What a chaos run is judged by: invariants, their evidence, the score.
+
+Nothing here asks sbcd how it thinks it did, except for the leak check at the
+end: frames are counted on the switch's ports by switchwatch, gaps by the RTP
+tools, calls by the parties themselves.
+"""
+
+import json
+import subprocess
+import sys
+import time
+
+import checks
+from lab import NODES, VIP, LabError, port_name, wait_for
+
+INVARIANTS = {
+    "one-owner": "at most one owner of each virtual MAC and address",
+    "redundant-again": "the pair is redundant again after each fault",
+    "established": "no established call is lost",
+    "ringing": "no ringing call is lost",
+    "set-up": "every call that was begun comes to its end",
+    "in-dialog": "requests inside dialogs succeed, CSeq in order",
+    "one-legged": "no call is left with one leg",
+    "gap": "media gaps stay within their bound",
+    "lossless": "a planned switchover loses no packet",
+    "clean": "no foreign, malformed or revealing message or packet",
+    "leak": "no call, leg, port, flow, record or socket is left",
+    "cdr": "one call detail record per call, on both nodes",
+    "exercised": "load and faults were really there",
+}
+STALL = """
+import sys, time
+while True:
+    a = time.monotonic_ns()
+    time.sleep(0.005)
+    b = time.monotonic_ns()
+    if b - a > 25000000:
+        print(a, (b - a) // 1000000 - 5, flush=True)
+"""
+
+
+class Stall:
+    """How long this machine kept a process from running that only sleeps."""
+
+    def __init__(self, path):
+        self.path = path
+        with open(path, "w") as out:
+            self.proc = subprocess.Popen([sys.executable, "-c", STALL],
+                                         stdout=out)
+
+    def worst_ms(self, from_ns):
+        worst = 0
+        for line in self.path.read_text().splitlines():
+            field = line.split()
+            if len(field) == 2 and int(field[0]) >= from_ns - 10**9:
+                worst = max(worst, int(field[1]))
+        return worst
+
+    def close(self):
+        self.proc.kill()
+        self.proc.wait()
+
+
+class Judge:
+    """Keeps the violations, each with its time and its evidence."""
+
+    SHOWN = 4                # of one kind in one fault; the file has all
+
+    def __init__(self, world, clock):
+        self.w, self.clock = world, clock
+        self.skew = time.time() - time.monotonic()
+        self.violations, self.faults = [], []
+        self.mark("start")
+
+    def log_path(self, node):
+        return self.w.lab.node_dir(node) / "sbcd.log"
+
+    def mark(self, fault):
+        """Evidence of what happens from here on begins here."""
+        sizes = {}
+        for node in NODES:
+            path = self.log_path(node)
+            sizes[node] = path.stat().st_size if path.exists() else 0
+        self.faults.append((time.time(), fault, sizes))
+
+    def fault_at(self, when):
+        """Number of the fault that had begun last at that time."""
+        return max([0] + [i for i, f in enumerate(self.faults)
+                          if f[0] <= when])
+
+    def evidence(self, number):
+        """What the nodes logged from that fault to the one after next."""
+        out = []
+        for node in NODES:
+            path = self.log_path(node)
+            if not path.exists():
+                continue
+            after = self.faults[number + 2:number + 3]
+            with open(path, "rb") as f:
+                f.seek(self.faults[number][2][node])
+                end = after[0][2][node] if after else None
+                text = f.read(end - f.tell() if end else -1)
+            out.append((node, text.decode(errors="replace")))
+        return out
+
+    def blame(self, invariant, text, when=None):
+        """A violation, now or at a time of the wall clock."""
+        assert invariant in INVARIANTS, invariant
+        number = self.fault_at(when or time.time())
+        at_s = (when or time.time()) - self.skew - self.clock
+        before = [v for v in self.violations
+                  if v[0] == invariant and v[2] == number]
+        fault = f"{number} {self.faults[number][1]}"
+        self.violations.append((invariant, at_s, number, fault, text))
+        with open(self.w.dir / "violations.txt", "a") as f:
+            f.write(f"==== {at_s:.1f} s {invariant} during {fault}: {text}\n")
+            for node, log in self.evidence(number) if not before else ():
+                f.write(f"---- {node}\n{log[:40000]}\n")
+        if len(before) > self.SHOWN:
+            return
+        print(f"[{at_s:7.1f} s] VIOLATION {invariant} during {fault}: {text}",
+              flush=True)
+        for node, log in self.evidence(number) if not before else ():
+            lines = [x for x in log.splitlines() if "call-ending" not in x]
+            for line in lines[:14]:
+                print(f"      {line[:240]}", flush=True)
+
+    def count(self, invariant):
+        return sum(v[0] == invariant for v in self.violations)
+
+
+class Owners:
+    """Frames with a virtual MAC as source, by switch port."""
+
+    def __init__(self, world):
+        self.obs = world.observer()
+        self.last = {v["mac"]: 0.0 for v in VIP.values()}
+        self.total_ms, self.drops = 0.0, 0
+
+    def news(self):
+        """[(mac, ms two ports used it at once, where)] since last time."""
+        report = self.obs.report()
+        self.drops = report["capture_drops"]
+        out = []
+        for mac, seen in report["macs"].items():
+            ms = seen["double_active_ms"] - self.last[mac]
+            self.last[mac] = seen["double_active_ms"]
+            if ms > 0:
+                self.total_ms += ms
+                last = seen["double_active"][-1:] or [{}]
+                out.append((mac, ms, last[0]))
+        return out
+
+    def owner(self, side):
+        """The node whose port used the side's virtual MAC last."""
+        port = self.obs.report()["macs"][VIP[side]["mac"]]["owner"]
+        for node in NODES:
+            if port == port_name(node, side):
+                return node
+        return None
+
+
+def has_addresses(world, node):
+    """True while a node holds a virtual MAC or address."""
+    for side, vip in VIP.items():
+        text = world.lab.run(node, ["ip", "addr", "show", "dev", side],
+                             check=False).stdout.lower()
+        if vip["mac"] in text or any(f" {a}/" in text for a in vip["addr"]):
+            return True
+    return False
+
+
+def messages(world):
+    """What was wrong with what the user agents were sent, as text."""
+    for check in (checks.sane, checks.topology_hidden):
+        try:
+            check(world)
+        except AssertionError as err:
+            yield f"{check.__name__}: {str(err)[:1500]}"
+    for ua in world.ua.values():
+        del ua.errors[:]
+
+
+def leaks(world, before, timeout=60):
+    """What is left on the nodes, as text, once it had time to go."""
+    try:
+        checks.nothing_left(world, timeout=timeout)
+    except LabError as err:
+        yield str(err)[:1500]
+
+    def differ():
+        now = checks.footprint(world)
+        out = []
+        for node, was in before.items():
+            if node not in now:
+                out.append(f"{node} does not answer")
+                continue
+            a, b = comparable(was), comparable(now[node])
+            out += [f"{node} {k}: {a[k]} before, {b[k]} now"
+                    for k in a if a[k] != b[k]]
+        return out
+    try:
+        wait_for(lambda: not differ(), timeout, "as before", 0.5)
+    except LabError:
+        yield from differ()
+
+
+def comparable(foot):
+    """Sockets, descriptors and sizes of BPF maps, without their names."""
+    return {"sockets": {k: n for k, n in foot["sockets"].items()
+                        if k != ("tcp", "ESTAB")},
+            "maps": sorted(foot["maps"].values()), "fds": foot["fds"]}
+
+
+def quantile(values, q):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(q * len(values)))] if values else 0
+
+
+class Score:
+    """The scoreboard: printed, and kept as JSON."""
+
+    def __init__(self, seed):
+        self.seed = seed
+        self.faults, self.gaps = {}, {}
+        self.failovers = self.crash_failovers = 0
+        self.worst = []
+
+    def fault(self, fault, gaps, moved):
+        self.faults[fault.kind] = self.faults.get(fault.kind, 0) + 1
+        group = ("planned" if fault.lossless else "crash" if moved
+                 else "no failover")
+        self.gaps.setdefault(group, []).extend(gaps)
+        self.failovers += moved
+        self.crash_failovers += moved and not fault.lossless
+
+    def lines(self, load, judge, owners, stall_ms):
+        yield f"seed {self.seed}"
+        yield f"faults {sum(self.faults.values())}: " + ", ".join(
+            f"{k} {n}" for k, n in sorted(self.faults.items()))
+        yield (f"failovers {self.failovers}, of which by a crash "
+               f"{self.crash_failovers}")
+        table = load.table()
+        yield "calls and their good ends: " + ", ".join(
+            f"{k} {good}" for k, (good, _) in table.items())
+        yield ("lost: " + ", ".join(
+            f"{name} {judge.count(name)}" for name in
+            ("established", "ringing", "set-up", "in-dialog", "one-legged"))
+            + f"; re-INVITEs asked to try again {load.retried}")
+        ms = load.answer_ms
+        yield (f"re-INVITE to its 200: p50 {quantile(ms, .5):.0f} ms, p99 "
+               f"{quantile(ms, .99):.0f} ms, max {max(ms or [0]):.0f} ms")
+        for group, ms in sorted(self.gaps.items()):
+            yield (f"media gap, {group}: p50 {quantile(ms, .5):.0f} ms, p99 "
+                   f"{quantile(ms, .99):.0f} ms, max {max(ms):.0f} ms over "
+                   f"{len(ms)} streams")
+        yield (f"double-active {owners.total_ms:.1f} ms; the observer missed "
+               f"{owners.drops} frames; the machine stalled at most "
+               f"{stall_ms} ms")
+
+    def json(self, judge, load, owners):
+        return json.dumps({
+            "seed": self.seed, "faults": self.faults,
+            "failovers": self.failovers,
+            "crash-failovers": self.crash_failovers,
+            "calls": {k: {"good": g, "failed": f}
+                      for k, (g, f) in load.table().items()},
+            "gaps-ms": {k: {"p50": quantile(v, .5), "p99": quantile(v, .99),
+                            "max": max(v), "streams": len(v)}
+                        for k, v in self.gaps.items()},
+            "double-active-ms": owners.total_ms,
+            "violations": [dict(zip(("invariant", "at-s", "number", "fault",
+                                     "text"), v))
+                           for v in judge.violations],
+        }, indent=1)
