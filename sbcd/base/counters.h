@@ -26,6 +26,8 @@
 	X(sip_calls_failed, "calls that ended unanswered")                     \
 	X(sip_commit_timeouts, "synchronous puts that hit their deadline")     \
 	X(sip_record_rejected, "records that could not be applied")            \
+	X(sip_tx_dropped,                                                      \
+	  "datagrams that the shut gate or a full queue dropped")              \
 	X(sip_conns_refused, "TCP connections over the cap")
 
 #define COUNTERS_MEDIA(X)                                                      \

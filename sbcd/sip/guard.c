@@ -5,6 +5,8 @@
  *
  * su_vrecv       drops input while deaf and input that crashed a worker
  *                before; notes what is about to be parsed
+ * su_vsend       takes a datagram that the shut gate or a full queue dropped
+ *                for one that the network lost
  * su_getaddrinfo never asks a name server: a Via with a host name in maddr
  *                would stop everything for as long as that takes
  * su_socket, su_close, accept   bound the connections of each listener
@@ -259,6 +261,32 @@ issize_t su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t iovlen, int flags,
 	if (su && sulen)
 		*sulen = hdr.msg_namelen;
 	return n;
+}
+
+/*
+ * The gate may be shut for a moment while this node is still active: a paused
+ * machine, a keeper that hung. The stack would end the transaction with a 503
+ * of its own, and the call with it; as a loss it is sent again.
+ */
+issize_t su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t iovlen,
+		  int flags, su_sockaddr_t const *su, socklen_t sulen)
+{
+	struct msghdr hdr = {
+		.msg_name = (void *)su,
+		.msg_namelen = su ? sulen : 0,
+		.msg_iov = (struct iovec *)iov,
+		.msg_iovlen = iovlen,
+	};
+	ssize_t n = sendmsg(s, &hdr, flags);
+
+	if (n >= 0 || !su || (errno != ENOBUFS && errno != EPERM))
+		return n;
+	counters_add(guard.counters, COUNTER_sip_tx_dropped, 1);
+	log_rated(LOG_WARNING, "event=sip-send-dropped error=\"%s\"",
+		  strerror(errno));
+	for (isize_t i = 0; i < iovlen; i++)
+		n += (ssize_t)hdr.msg_iov[i].iov_len;
+	return n + 1;
 }
 
 int su_getaddrinfo(const char *node, const char *service,

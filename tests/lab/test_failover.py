@@ -176,6 +176,36 @@ def test_sip_worker_hangs(w):
     w.hang_up(pairs)
 
 
+def test_both_nodes_stand_still(w):
+    """As on a host that pauses: the lease runs out under calls being set up.
+
+    What the shut gate drops is sent again; nobody answers 503 for it.
+    """
+    pairs = w.establish(2)
+    keepers = [w.lab.pid_of(n, "keeper") for n in NODES]
+    for pid in keepers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: all(s["rx"]["silence_ms"] > 300
+                             for s in w.streams().values()), 10, "silence")
+        users = [w.user() for _ in range(5)]
+        calls = [w.place(u) for u in users]
+        byes = [w.loop.post(pairs[0][0]._bye(20, ()))]
+        heard = w.streams()[pairs[1][0].stream]["rx"]["silence_ms"]
+        wait_for(lambda: w.streams()[pairs[1][0].stream]["rx"]["silence_ms"]
+                 > heard + 300, 10, "a moment more")
+    finally:
+        for pid in keepers:
+            os.kill(pid, signal.SIGCONT)
+    pairs = pairs[1:] + [(c.established(20), w.ua["cloud"].wait_call(c.user))
+                         for c in calls]
+    assert [b.result(25).status for b in byes] == [200]
+    w.wait_media(pairs, 10)
+    w.settled(30)
+    w.hang_up(pairs)
+    checks.one_owner(w.watch)
+
+
 def test_sip_worker_killed_while_a_call_rings(w):
     w.ua["cloud"].answer = Answer(code=0)
     user = w.user()
