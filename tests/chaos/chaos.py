@@ -204,7 +204,7 @@ class Run:
         self.world.media_reset()
         answered = len(self.load.answer_ms)
         failed = self.load.sipp_failed()
-        begun_ns = time.monotonic_ns()
+        begun_ns, begun = time.monotonic_ns(), time.time()
         self.say(f"{number} {fault.kind} ({active} is active): {fault.text}")
         try:
             for step in fault.steps:
@@ -216,20 +216,21 @@ class Run:
         now = self.settle()
         if not now:
             return
-        self.look(fault, epoch, now, begun_ns)
+        self.look(fault, epoch, now, begun_ns, begun)
         slow = max(self.load.answer_ms[answered:] or [0])
         self.say(f"  slowest re-INVITE {slow:.0f} ms, SIPp calls failed "
                  f"{self.load.sipp_failed() - failed}")
 
-    def look(self, fault, epoch, now, begun_ns):
+    def look(self, fault, epoch, now, begun_ns, begun):
         blame = self.judge.blame
         active, standby = now
         moved = self.world.lab.redundancy(active)["epoch"] != epoch
+        gaps = self.load.gaps()
+        self.score.fault(fault, gaps, moved, (begun, time.time()))
         for leg in self.load.deaf():
             blame("established", f"{leg!r} hears nothing")
         for leg, why in self.load.lost_rtp():
             blame("established", f"{leg!r} was ended: {why}")
-        gaps = self.load.gaps()
         stall = self.stall.worst_ms(begun_ns)
         worst = max(gaps)
         if worst > fault.gap_ms + stall:
@@ -240,7 +241,6 @@ class Run:
         self.signalling()
         if fault.crash and not moved:
             blame("exercised", "the active did not lose its role")
-        self.score.fault(fault, gaps, moved)
         self.say(f"  {active} is active{', taken over' if moved else ''}; "
                  f"longest gap {worst:.0f} ms, median "
                  f"{self.watch.quantile(gaps, .5):.0f} ms")
@@ -269,7 +269,16 @@ class Run:
     def signalling(self):
         for invariant, when, text in self.load.take_trouble():
             self.judge.blame(invariant, text, when)
+        while self.load.tcp_lost:
+            when, text = self.load.tcp_lost.pop()
+            self.score.tcp_lost += 1
+            if not self.score.in_failover(when):
+                self.judge.blame("in-dialog", f"no failover near: {text}",
+                                 when)
         for kind, when, text in self.load.sipp_trouble():
+            if "BYE answered 481" in text and self.score.in_failover(when):
+                self.score.late_byes += 1
+                continue
             self.judge.blame(self.sipp_invariant(kind, text), text, when)
         for text in self.watch.messages(self.world):
             self.judge.blame("clean", text)
@@ -277,7 +286,7 @@ class Run:
 
     @staticmethod
     def sipp_invariant(kind, text):
-        if "CSeq went back" in text:
+        if "CSeq went back" in text or "BYE answered" in text:
             return "in-dialog"
         return {"ring": "ringing", "cancel": "ringing",
                 "hold": "in-dialog"}.get(kind, "set-up")

@@ -125,6 +125,7 @@ class Load:
         self.tasks, self.trouble = [], []
         self.reinvites = self.retried = 0
         self.answer_ms = []
+        self.tcp_lost = []
         self.said = collections.deque()
 
     def _n(self, n):
@@ -168,7 +169,7 @@ class Load:
                 self.w, f"sipp-{kind}-uac", self._ns(side),
                 [f"{vip(side)}:5060", "-s", f"{kind}1", "-sf", files[0],
                  "-i", here, "-p", 5070 + i, "-mi", here,
-                 "-mp", 51000 + 100 * i, "-l", 2000,
+                 "-mp", 51000 + 100 * i, "-l", 2000, "-pause_msg_ign",
                  "-r", round(10 * rate * self.scale), "-rp", 10000])
 
     @staticmethod
@@ -192,6 +193,9 @@ class Load:
                 await self._one_reinvite(
                     leg, "sendonly" if turn % 2 else "sendrecv", rng)
             except CallFailed as err:
+                if leg.transport == "tcp" and not err.status:
+                    self._lost_in_connection(leg, begun)
+                    continue
                 self.trouble.append((
                     "in-dialog", begun, f"{err} (CSeq {leg.local_cseq}; "
                     f"{self._dump(leg)}, {self._dump(self._other(pair, leg))})"))
@@ -200,6 +204,17 @@ class Load:
                 self.trouble.append(("established", begun,
                                      f"{pair} is over"))
                 return
+
+    def _lost_in_connection(self, leg, begun):
+        """A request that went into a connection which died in a failover.
+
+        The dead node's kernel had acknowledged it: RFC 3261 leaves the
+        caller a time-out, and then a new connection.
+        """
+        self.tcp_lost.append((begun, f"{leg!r}: {self._dump(leg)}"))
+        conn = leg.ua._conns.get(leg._next_hop())
+        if conn:
+            conn.transport.abort()
 
     @staticmethod
     def _other(pair, leg):
@@ -267,8 +282,8 @@ class Load:
                 for entry in re.split(r"(?=\d{4}-\d\d-\d\d\s)", sipp.news()):
                     found = re.match(r"\S+\s+\S+\s+(\d+\.\d+): (.*)", entry,
                                      re.S)
-                    if found and re.match(r"Abort|CSeq|.*failed", found[2],
-                                          re.I):
+                    if found and re.match(r"Abort|CSeq|BYE|.*failed",
+                                          found[2], re.I):
                         out.append((kind, float(found[1]), f"{sipp.name}: "
                                     f"{found[2].strip()[:900]}"))
                 if sipp.tool.proc.poll() not in (None, 0, 1):

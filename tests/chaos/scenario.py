@@ -23,6 +23,7 @@ CONTACT = "Contact: <sip:sipp@[local_ip]:[local_port];transport=[transport]>"
 ECHO = ["[last_Via:]", "[last_Record-Route:]", "[last_From:]"]
 # Least time a repeated message is still waited for at the end of a call.
 LINGER_MS = 5000
+FAILURE_BACK = 7
 
 
 def _text(lines, sdp=None):
@@ -108,6 +109,16 @@ def file(name, *parts):
             f'<scenario name="{name}">\n{start}\n{body}\n</scenario>\n')
 
 
+def hang_up(num):
+    """BYE; who has forgotten the call already answers 481, and says so."""
+    return (request("BYE", num) +
+            expect(481, optional="true", next="8") +
+            expect(200, next="7") + '<label id="8"/>'
+            '<nop><action><warning message="BYE answered 481: [call_id]"/>'
+            '</action></nop><label id="7"/>'
+            f'<timewait milliseconds="{LINGER_MS}"/>')
+
+
 def ok_linger():
     """200 to the BYE, and again for a BYE that comes again."""
     return ('<label id="9"/>' + answer(200, "OK") +
@@ -131,21 +142,38 @@ def acked():
     return ('<recv request="BYE" optional="true" next="9"/>' + hear("ACK"))
 
 
+def failure_ack(num):
+    """Same branch as the INVITE, which is the message before this one."""
+    lines = ["ACK [next_url] SIP/2.0",
+             "Via: SIP/2.0/[transport] [local_ip]:[local_port];"
+             "branch=[branch-{back}]", "Max-Forwards: 70",
+             "From: <sip:sipp@[local_ip]:[local_port]>;"
+             "tag=[pid]t[call_number]",
+             "To: <sip:[service]@[remote_ip]:[remote_port]>[peer_tag_param]",
+             "Call-ID: [call_id]", f"CSeq: {num} ACK"]
+    # Between the two: four answers, the ACK of a 200, and its label's nop.
+    lines[1] = lines[1].format(back=FAILURE_BACK)
+    return _send(lines)
+
+
 def reinvite(num, direction):
+    """Refused with 491, the next one is tried after a while (14.1)."""
     return (request("INVITE", num, sdp(num, direction)) + PROVISIONAL +
-            expect(200) + request("ACK", num))
+            expect(491, optional="true", next=f"{num}1") + expect(200) +
+            request("ACK", num, next=f"{num}2") + f'<label id="{num}1"/>' +
+            failure_ack(num) + pause(2100, 4000) + f'<label id="{num}2"/>')
 
 
 def reanswer(num, direction):
-    return (hear("INVITE") +
+    return ('<recv request="BYE" optional="true" next="9"/>' +
+            hear("INVITE") +
             answer(200, "OK", sdp(num, MIRROR[direction]), retrans=500) +
             acked())
 
 
 def call_and_bye(name, talk_ms, ring_ms=None):
     """Rings, is answered, talks; the caller ends it."""
-    return (file(name, uac_setup(), pause(*talk_ms), request("BYE", 2),
-                 expect(200)),
+    return (file(name, uac_setup(), pause(*talk_ms), hang_up(2)),
             file(name, uas_setup(ring_ms), hear("BYE"), ok_linger()))
 
 
@@ -156,7 +184,7 @@ def hold(name, rounds, pause_ms):
         direction = "sendrecv" if i % 2 else "sendonly"
         caller += [pause(*pause_ms), reinvite(i + 2, direction)]
         answerer.append(reanswer(i + 2, direction))
-    caller += [pause(*pause_ms), request("BYE", 2 * rounds + 2), expect(200)]
+    caller += [pause(*pause_ms), hang_up(2 * rounds + 2)]
     answerer += [hear("BYE"), ok_linger()]
     return file(name, *caller), file(name, *answerer)
 

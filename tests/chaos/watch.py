@@ -202,14 +202,22 @@ def leaks(world, before, timeout=60):
     try:
         wait_for(lambda: not differ(), timeout, "as before", 0.5)
     except LabError:
-        yield from differ()
+        for text in differ():
+            node = text.split()[0]
+            yield text + "\n" + world.lab.run(
+                node, ["ss", "-Hantupw"], check=False).stdout
 
 
 def comparable(foot):
-    """Sockets, descriptors and sizes of BPF maps, without their names."""
+    """Sockets, descriptors and sizes of BPF maps, without their names.
+
+    A connection with a peer is no leftover of a call.
+    """
+    fds = dict(foot["fds"])
+    fds["sip"] -= foot["sockets"].get(("tcp", "ESTAB"), 0)
     return {"sockets": {k: n for k, n in foot["sockets"].items()
                         if k != ("tcp", "ESTAB")},
-            "maps": sorted(foot["maps"].values()), "fds": foot["fds"]}
+            "maps": sorted(foot["maps"].values()), "fds": fds}
 
 
 def quantile(values, q):
@@ -224,15 +232,22 @@ class Score:
         self.seed = seed
         self.faults, self.gaps = {}, {}
         self.failovers = self.crash_failovers = 0
-        self.worst = []
+        self.tcp_lost = self.late_byes = 0
+        self.windows = []
 
-    def fault(self, fault, gaps, moved):
+    def fault(self, fault, gaps, moved, window):
         self.faults[fault.kind] = self.faults.get(fault.kind, 0) + 1
         group = ("planned" if fault.lossless else "crash" if moved
                  else "no failover")
         self.gaps.setdefault(group, []).extend(gaps)
+        if moved:
+            self.windows.append(window)
         self.failovers += moved
         self.crash_failovers += moved and not fault.lossless
+
+    def in_failover(self, when):
+        """Between a fault that moved the active role and its end."""
+        return any(a - 1 <= when <= b for a, b in self.windows)
 
     def lines(self, load, judge, owners, stall_ms):
         yield f"seed {self.seed}"
@@ -246,7 +261,9 @@ class Score:
         yield ("lost: " + ", ".join(
             f"{name} {judge.count(name)}" for name in
             ("established", "ringing", "set-up", "in-dialog", "one-legged"))
-            + f"; re-INVITEs asked to try again {load.retried}")
+            + f"; re-INVITEs asked to try again {load.retried}, lost with "
+            f"their TCP connection {self.tcp_lost}; BYEs repeated over a "
+            f"failover and answered 481 {self.late_byes}")
         ms = load.answer_ms
         yield (f"re-INVITE to its 200: p50 {quantile(ms, .5):.0f} ms, p99 "
                f"{quantile(ms, .99):.0f} ms, max {max(ms or [0]):.0f} ms")
