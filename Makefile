@@ -77,7 +77,7 @@ LDLIBS := -lsofia-sip-ua -lnl-route-3 -lnl-3 -lnftables -lbpf -lcpg -lquorum \
 all: $(B)/bin/sbcd $(B)/bin/sbcctl tools
 
 help:
-	@echo 'make deps|all|demo|test|unit|lab-test|lint|fuzz|bench|mutants'
+	@echo 'make deps|all|demo|test|unit|lab-test|lint|fuzz|bench|mutants|chaos'
 	@echo '     lab-up|lab-down|format|install|clean'
 	@echo 'variables: SAN=asan|tsan WERROR=1 V=1'
 

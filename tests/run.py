@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs the stages of `make test` and counts their tests.
 
-usage: run.py --build DIR STAGE...    stages: lint unit asan tsan fuzz lab all
+usage: run.py --build DIR STAGE...    stages: lint unit asan tsan fuzz lab chaos
+    all
 
 Every stage prints what it ran; output of what failed is shown in full. A test
 program (unit, asan, tsan) or lab case that fails runs once more, alone, when
@@ -21,7 +22,7 @@ import xml.etree.ElementTree as ET
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RETRY_MAX = 12  # more failures than that are no hiccup
-STAGES = ["lint", "unit", "asan", "tsan", "fuzz", "lab"]
+STAGES = ["lint", "unit", "asan", "tsan", "fuzz", "lab", "chaos"]
 # Where unit tests run threads of ours (hasync/cpg.c's needs a corosync).
 TSAN_MODULES = ["base", "keeper", "media"]
 
@@ -200,6 +201,22 @@ def stage_lab(args, totals):
         if not ok:
             print(f"  FAIL {name}")
     totals.add("lab", sum(seen.values()), failed)
+
+
+def stage_chaos(args, totals):
+    """Two minutes of faults from a fixed seed; each invariant is a test."""
+    p = subprocess.Popen(
+        [sys.executable, "tests/chaos/chaos.py", "--build", args.build,
+         "--seconds", "120", "--seed", "1", "--scale", "0.6"],
+        cwd=TOP, stdout=subprocess.PIPE, text=True, errors="replace")
+    found = None
+    for line in p.stdout:
+        found = re.match(r"(\d+) passed, (\d+) failed$", line) or found
+        print(line if not found else "", end="", flush=True)
+    if p.wait() and not (found and int(found[2])):
+        found = None
+    passed, failed = (int(found[1]), int(found[2])) if found else (0, 1)
+    totals.add("chaos", passed, failed)
 
 
 def main():

@@ -21,7 +21,8 @@ deps:
 	    apt-get install -y -q --no-install-recommends $$missing; \
 	fi
 
-.PHONY: lab-up lab-down lab-test demo test lint format bench mutants install
+.PHONY: lab-up lab-down lab-test demo test lint format bench mutants chaos \
+	install
 lab-up: all
 	tests/lab/lab up
 lab-down:
@@ -47,6 +48,13 @@ lab-test: all
 
 bench: all
 	$(PYTHON) tests/bench/bench.py --build $(B)
+
+SECONDS ?= 120
+SEED ?= 1
+ONLY ?=
+chaos: all
+	$(PYTHON) tests/chaos/chaos.py --build $(B) --seconds $(SECONDS) \
+		--seed $(SEED) $(if $(ONLY),--only $(ONLY))
 
 mutants:
 	$(PYTHON) tests/mutants/run.py

@@ -175,6 +175,8 @@ class Run:
         out = set()
         if any(not p["path"].startswith("ha") for p in red["paths"]):
             out.add("other-paths")
+        if "right" in red:
+            out.add("right")
         return out
 
     # ---- one fault after the other ---------------------------------------
@@ -280,6 +282,10 @@ class Run:
                 self.score.late_byes += 1
                 continue
             self.judge.blame(self.sipp_invariant(kind, text), text, when)
+        refused = self.watch.refused(self.world)
+        self.score.refused += refused
+        if refused and not self.score.in_failover(time.time() - 1):
+            self.judge.blame("clean", f"{refused} TCP connections refused")
         for text in self.watch.messages(self.world):
             self.judge.blame("clean", text)
         self.load.forget_messages()

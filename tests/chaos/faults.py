@@ -180,8 +180,8 @@ def two_at_once(rng):
 
 
 def after_switchover(rng):
-    """The node that has just taken over dies before the dust settles: its
-    predecessor has everything it needs only once it is back in sync."""
+    """A process of the node that has just taken over dies at once; the node
+    itself may not, its predecessor is not in sync yet."""
     what = rng.choice(("sip", "media", "guard"))
     return ([("switchover",), ("kill", "standby", what)],
             MEDIA_MS if what == "media" else PLANNED_MS, False)
@@ -220,7 +220,7 @@ CATALOGUE = {
     "isolate-active": (1, "other-paths",
                        cut_all("active", NICS["ha"] + NICS["service"],
                                ("both", "carrier"))),
-    "isolate-standby": (1, "other-paths",
+    "isolate-standby": (1, "right",
                         cut_all("standby", NICS["ha"] + NICS["service"],
                                 ("both", "carrier"))),
     "loss-ha-link": (1, None, loss(1)),

@@ -3,10 +3,12 @@
 Every kind of call is a pair (caller, answerer). The answerer keeps the CSeq
 of each dialog and writes "CSeq went back" to its error file when a request
 has none above the one before. Every message is repeated as RFC 3261 wants,
-so that a call which fails was failed by the pair under test. An answerer
-runs with `-default_behaviors all,-abortunexp`: SIPp forgets what it has to
-repeat once it has sent two answers in a row (180, 200) and would call the
-INVITE that comes again unexpected; its 200 is repeated until the ACK anyway.
+so that a call which fails was failed by the pair under test. SIPp runs with
+`-default_behaviors all,-abortunexp`: it would end a call for each message
+that crosses a repeated one. A late answer is ignored as a transaction that is
+over would ignore it, an INVITE that comes again is answered by the 200 that
+is repeated until the ACK anyway, and a call that gets nowhere is noticed
+because it never ends.
 """
 
 SDP = """v=0

@@ -6,6 +6,7 @@ tools, calls by the parties themselves.
 """
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -170,6 +171,16 @@ def has_addresses(world, node):
     return False
 
 
+def refused(world):
+    """TCP connections the user agents were refused or lost; forgets them."""
+    n = 0
+    for ua in world.ua.values():
+        mine = [e for e in ua.errors if re.search(r"Errno (104|111|113)", e)]
+        n += len(mine)
+        ua.errors[:] = [e for e in ua.errors if e not in mine]
+    return n
+
+
 def messages(world):
     """What was wrong with what the user agents were sent, as text."""
     for check in (checks.sane, checks.topology_hidden):
@@ -232,7 +243,7 @@ class Score:
         self.seed = seed
         self.faults, self.gaps = {}, {}
         self.failovers = self.crash_failovers = 0
-        self.tcp_lost = self.late_byes = 0
+        self.tcp_lost = self.late_byes = self.refused = 0
         self.windows = []
 
     def fault(self, fault, gaps, moved, window):
@@ -263,7 +274,8 @@ class Score:
             ("established", "ringing", "set-up", "in-dialog", "one-legged"))
             + f"; re-INVITEs asked to try again {load.retried}, lost with "
             f"their TCP connection {self.tcp_lost}; BYEs repeated over a "
-            f"failover and answered 481 {self.late_byes}")
+            f"failover and answered 481 {self.late_byes}, TCP connections "
+            f"refused in a failover {self.refused}")
         ms = load.answer_ms
         yield (f"re-INVITE to its 200: p50 {quantile(ms, .5):.0f} ms, p99 "
                f"{quantile(ms, .99):.0f} ms, max {max(ms or [0]):.0f} ms")
