@@ -14,8 +14,6 @@ of that name:
   cut ROLE NIC KIND         KIND: both in out carrier loss=PERCENT
   heal                      undo every cut
   switchover                planned
-  fill ROLE                 no space left where the node keeps its records
-  drain ROLE                space again
   wait SECONDS
 
 The fault model stands in README beside this file; every plan keeps to it.
@@ -187,18 +185,6 @@ def after_switchover(rng):
             MEDIA_MS if what == "media" else PLANNED_MS, False)
 
 
-def disk_full(rng):
-    role = rng.choice(("active", "standby"))
-    return ([("fill", role), ("wait", round(rng.uniform(1, 3), 2)),
-             ("drain", role)], QUIET_MS, False)
-
-
-def witness(rng):
-    return ([("kill", "witness", "qnetd"),
-             ("wait", round(rng.uniform(1, 3), 2)), ("start", "witness")],
-            QUIET_MS, False)
-
-
 # kind: (how often, what the pair must have for it, plan)
 CATALOGUE = {
     **{f"kill-{w}-active": (2 if w == "keeper" else 1, None,
@@ -231,8 +217,6 @@ CATALOGUE = {
     "during-snapshot": (2, None, during_snapshot),
     "two-at-once": (3, None, two_at_once),
     "after-switchover": (1, None, after_switchover),
-    "disk-full": (1, "cdr", disk_full),
-    "kill-witness": (1, "witness", witness),
 }
 LOSSLESS = ("switchover",)
 

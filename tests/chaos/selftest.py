@@ -13,11 +13,10 @@ sys.path[:0] = [str(HERE)]
 import faults    # noqa: E402
 import scenario  # noqa: E402
 
-ALL = ("other-paths", "right", "cdr", "witness")
+ALL = ("other-paths", "right")
 STEPS = {"kill", "freeze", "power", "boot", "start", "stop", "cut", "heal",
-         "switchover", "fill", "drain", "wait"}
-MENDS = {"power": ("boot",), "stop": ("start",), "cut": ("heal",),
-         "fill": ("drain",)}
+         "switchover", "wait"}
+MENDS = {"power": ("boot",), "stop": ("start",), "cut": ("heal",)}
 
 
 def first(seed, n=200, features=ALL):
@@ -59,7 +58,7 @@ def only_and_skip():
         faults.schedule("1", ALL, only=("switchover", "power-active")), 50)}
     assert kinds == {"switchover", "power-active"}
     try:
-        next(faults.schedule("1", only=("kill-witness",)))
+        next(faults.schedule("1", only=("isolate-standby",)))
     except ValueError:
         return
     raise AssertionError("a plan without faults")

@@ -26,7 +26,6 @@ INVARIANTS = {
     "lossless": "a planned switchover loses no packet",
     "clean": "no foreign, malformed or revealing message or packet",
     "leak": "no call, leg, port, flow, record or socket is left",
-    "cdr": "one call detail record per call, on both nodes",
     "exercised": "load and faults were really there",
 }
 STALL = """
