@@ -31,6 +31,7 @@ struct conn {
 	struct addr local, remote;
 	int fd; /* knocking; -1 = not now */
 	bool over; /* the peer knows */
+	bool asked; /* for what it has answered before */
 	uint32_t wait_ms;
 	uint64_t again_ms, until_ms; /* 0 = not knocked yet */
 };
@@ -159,8 +160,13 @@ static void knock(struct conn *c)
 static bool heard(const struct conn *c)
 {
 	struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+	socklen_t len = sizeof(int);
+	int err = 0;
 
-	return c->fd >= 0 && poll(&p, 1, 0) > 0;
+	if (c->fd < 0 || poll(&p, 1, 0) <= 0 ||
+	    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len))
+		return false;
+	return !err || err == ECONNREFUSED || err == ECONNRESET;
 }
 
 void conns_turn(struct sip_worker *w, uint64_t now_ms)
@@ -173,10 +179,15 @@ void conns_turn(struct sip_worker *w, uint64_t now_ms)
 	HASH_ITER (hh, w->conns, c, next) {
 		if (knocking++ == KNOCKS_MAX)
 			return;
-		if (c->over || (c->until_ms && now_ms >= c->until_ms)) {
+		if (c->until_ms && now_ms >= c->until_ms) {
+			/* And for whom that was too early. */
 			b2bua_repeat(w->b2bua, &c->remote);
 			closed(w, c->id);
 			forget(w, c);
+		} else if (c->over) {
+			if (!c->asked)
+				b2bua_repeat(w->b2bua, &c->remote);
+			c->asked = true;
 		} else if (heard(c)) {
 			/* A turn later nothing is on its way here either. */
 			close(c->fd);
