@@ -12,6 +12,8 @@
 enum {
 	/* Longer than a ring change takes, shorter than two faults. */
 	WITNESS_LOST_MS = 300,
+	/* Beats that a peer may lose while this node can hear. */
+	EARS_BEATS = 3,
 };
 
 static bool serves(uint8_t role)
@@ -194,6 +196,27 @@ static void note_idleness(struct keeper *k)
 		ev->idle_ms = ev->now_ms;
 }
 
+/*
+ * A node whose cable was just plugged in hears its gateway before the peer's
+ * next beat: silence proves nothing until it has had time to be broken. One
+ * that serves takes nothing from anybody and need not wait.
+ */
+static bool hears_gateway(struct keeper *k)
+{
+	struct roles *r = &k->roles;
+	uint64_t now_ms = r->ev.now_ms;
+
+	if (!netglue_gateway_reachable(k->net, now_ms, r->ev.last_beat_ms)) {
+		r->ears_ms = 0;
+		return false;
+	}
+	if (!r->ears_ms)
+		r->ears_ms = now_ms;
+	return role_serves(k) ||
+	       now_ms >= r->ears_ms + (uint64_t)EARS_BEATS *
+					      k->config->cluster.beat_ms;
+}
+
 void role_gather(struct keeper *k)
 {
 	struct ha_evidence *ev = &k->roles.ev;
@@ -210,8 +233,7 @@ void role_gather(struct keeper *k)
 		if (view.last_heard_ms[i] > ev->last_beat_ms)
 			ev->last_beat_ms = view.last_heard_ms[i];
 	}
-	ev->gateway_reachable =
-		netglue_gateway_reachable(k->net, ev->now_ms, ev->last_beat_ms);
+	ev->gateway_reachable = hears_gateway(k);
 	ev->peer_released = view.released_boot_id &&
 			    view.released_boot_id == view.peer_boot_id;
 	judge_witness(k);

@@ -72,6 +72,8 @@ struct roles {
 	uint64_t claim_us;
 	uint64_t looked_ms; /* last arbitration */
 	uint64_t claim_from_ms; /* not before: we stood still */
+	uint64_t lapsed_ms; /* listening since, before a lease is reopened */
+	uint64_t ears_ms; /* gateways answer since; 0 = none does */
 	const char *decision; /* the last one's reason, static string */
 	uint64_t witness_lost_ms; /* it casts no vote since; 0 = it does */
 	struct loop_timer *recheck, *announce, *epoch_wait, *lapse;

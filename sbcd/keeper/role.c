@@ -151,6 +151,24 @@ void role_activate_worker(struct keeper *k, enum hub_worker w)
 			 workers_name(w), strerror(-err));
 }
 
+/*
+ * This process, or the whole machine, stood still: all that looks like the
+ * peer's silence is our own deafness. What is queued is listened to first.
+ * Stalls below half a silence leave more than half of it to be real.
+ */
+static void notice_own_stall(struct keeper *k)
+{
+	struct roles *r = &k->roles;
+	uint64_t now_ms = clock_mono_ms();
+
+	if (r->looked_ms && now_ms - r->looked_ms > r->rules.silence_ms / 2) {
+		log_warn("event=stood-still ms=%" PRIu64,
+			 now_ms - r->looked_ms);
+		r->claim_from_ms = now_ms + r->rules.silence_ms;
+	}
+	r->looked_ms = now_ms;
+}
+
 /* False: not finished, somebody calls role_action_done(). */
 static bool run_action(struct keeper *k, uint32_t action)
 {
@@ -173,6 +191,11 @@ static bool run_action(struct keeper *k, uint32_t action)
 	case HA_ACT_NEW_EPOCH:
 		return act_new_epoch(k);
 	case HA_ACT_TAKE:
+		/* The decision is as old as the stall; what is queued may
+		 * say that it is void. role_evaluate() goes on. */
+		notice_own_stall(k);
+		if (clock_mono_ms() < k->roles.claim_from_ms)
+			return false;
 		if (act_take(k)) {
 			k->roles.todo = 0;
 			role_event(k, HA_EV_CLAIM_FAILED, "gate");
@@ -287,27 +310,16 @@ void role_event(struct keeper *k, enum ha_event event, const char *reason)
 	handover_on_role(k);
 }
 
-/*
- * This process, or the whole machine, stood still: all that looks like the
- * peer's silence is our own deafness. What is queued is listened to first.
- * Stalls below half a silence leave more than half of it to be real.
- */
-static void notice_own_stall(struct keeper *k)
-{
-	struct roles *r = &k->roles;
-	uint64_t now_ms = clock_mono_ms();
-
-	if (r->looked_ms && now_ms - r->looked_ms > r->rules.silence_ms / 2) {
-		log_warn("event=stood-still ms=%" PRIu64,
-			 now_ms - r->looked_ms);
-		r->claim_from_ms = now_ms + r->rules.silence_ms;
-	}
-	r->looked_ms = now_ms;
-}
-
 static void on_recheck(void *ctx)
 {
 	role_evaluate(ctx);
+}
+
+/* A claim that waits before its gate. */
+static bool role_takes(const struct roles *r)
+{
+	return r->role == HA_ROLE_BECOMING_ACTIVE &&
+	       (r->todo & -r->todo) == HA_ACT_TAKE;
 }
 
 void role_evaluate(struct keeper *k)
@@ -337,12 +349,16 @@ void role_evaluate(struct keeper *k)
 		role_event(k, HA_EV_CLAIM, d.reason);
 	else if (d.verdict == HA_YIELD)
 		role_event(k, HA_EV_YIELD, d.reason);
+	if (role_takes(r) && d.recheck_ms > r->claim_from_ms)
+		d.recheck_ms = r->claim_from_ms;
 	if (d.recheck_ms == UINT64_MAX)
 		loop_timer_disarm(r->recheck);
 	else
 		loop_timer_arm(r->recheck, d.recheck_ms > r->ev.now_ms
 						   ? d.recheck_ms - r->ev.now_ms
 						   : 1);
+	if (role_takes(r) && r->ev.now_ms >= r->claim_from_ms)
+		run_actions(k);
 }
 
 /* ---- news ---------------------------------------------------------------- */
@@ -377,6 +393,32 @@ void role_on_go(struct keeper *k, uint64_t epoch)
 	role_evaluate(k);
 }
 
+/*
+ * What made the lease run out may have given the peer reason to claim. It is
+ * opened again only by a node that has listened since then without standing
+ * still once more, has heard the peer or a gateway meanwhile, and hears no
+ * peer that serves: that one still has to learn that it must yield.
+ */
+static bool may_reopen(const struct keeper *k)
+{
+	const struct roles *r = &k->roles;
+	const struct ha_evidence *ev = &r->ev;
+	bool heard = ev->last_beat_ms > r->lapsed_ms;
+	bool rival =
+		ev->peer_known && (ev->peer_role == HA_ROLE_ACTIVE ||
+				   ev->peer_role == HA_ROLE_BECOMING_ACTIVE);
+
+	if (ev->now_ms < r->claim_from_ms || (heard && rival))
+		return false;
+	return heard || !r->rules.gateway || ev->gateway_reachable;
+}
+
+static void listen_after_lapse(struct keeper *k)
+{
+	loop_timer_arm(k->roles.lapse,
+		       (uint64_t)LAPSE_BEATS * k->config->cluster.beat_ms);
+}
+
 /* The lease ran out under a serving node: the host was stopped or starved. */
 static void on_lapse_over(void *ctx)
 {
@@ -386,6 +428,11 @@ static void on_lapse_over(void *ctx)
 	role_evaluate(k);
 	if (!role_serves(k))
 		return;
+	if (!may_reopen(k)) {
+		k->roles.lapsed_ms = k->roles.ev.now_ms;
+		listen_after_lapse(k);
+		return;
+	}
 	err = netglue_gate_open(k->net, k->config->cluster.lease_ms);
 	beat_hold(k->beat, true);
 	log_warn("event=lease-reopened error=\"%s\"",
@@ -409,9 +456,8 @@ void role_on_beats(struct keeper *k)
 			view.renewals, view.stalls);
 		timeline_add(&k->timeline, "lease lapsed",
 			     "the main loop or the host stood still");
-		loop_timer_arm(k->roles.lapse,
-			       (uint64_t)LAPSE_BEATS *
-				       k->config->cluster.beat_ms);
+		k->roles.lapsed_ms = clock_mono_ms();
+		listen_after_lapse(k);
 	}
 	role_evaluate(k);
 }

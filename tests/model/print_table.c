@@ -40,7 +40,8 @@ int main(void)
 
 			if (!s.legal || ((int)s.next == r && !s.actions))
 				continue;
-			print_name("\t:: xrole == ", ha_role_name((enum ha_role)r));
+			print_name("\t:: xrole == ",
+				   ha_role_name((enum ha_role)r));
 			print_name(" && xstep == EV_",
 				   ha_event_name((enum ha_event)e));
 			print_name(" -> xrole = ", ha_role_name(s.next));

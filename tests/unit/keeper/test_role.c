@@ -49,6 +49,8 @@ static void a_claim_does_not_wait_for_a_dead_disk(void **state)
 	role_on_members(k, true, false, HA_LEFT_NODEDOWN);
 	k->roles.ev.peer_left_ms -= 1000;
 	role_evaluate(k);
+	/* Nobody ticks here: that is no stall. */
+	k->roles.rules.silence_ms = 60000;
 	/* Nothing is reserved so high: written first, but not for ever. */
 	assert_string_equal(journal, "write ");
 	assert_int_equal(k->roles.role, HA_ROLE_BECOMING_ACTIVE);
@@ -335,6 +337,92 @@ static void a_rival_heard_during_a_lapse_counts(void **state)
 	assert_int_equal(f->k.roles.role, HA_ROLE_SYNCING);
 }
 
+static void a_lapsed_lease_waits_for_the_loser_to_go(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_active(f);
+	beats.lapsed = true;
+	role_on_beats(k);
+	beats.peer_heard = true;
+	beats.peer_role = HA_ROLE_ACTIVE;
+	beats.peer_epoch = 1;
+	beats.last_heard_ms[0] = clock_mono_ms() + 1000;
+	peer_says(k, HA_ROLE_ACTIVE, 1);
+	turn(f, 100);
+	assert_null(strstr(journal, "open"));
+	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
+	beats.peer_role = HA_ROLE_SYNCING;
+	peer_says(k, HA_ROLE_SYNCING, 1);
+	beats.last_heard_ms[0] = clock_mono_ms() + 2000;
+	turn(f, 100);
+	assert_non_null(strstr(journal, "open"));
+}
+
+static void a_stall_while_listening_starts_it_anew(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_active(f);
+	beats.lapsed = true;
+	role_on_beats(k);
+	k->roles.looked_ms -= 60000;
+	role_evaluate(k);
+	k->roles.claim_from_ms += 60000;
+	turn(f, 100);
+	assert_null(strstr(journal, "open"));
+	k->roles.claim_from_ms = 0;
+	turn(f, 100);
+	assert_non_null(strstr(journal, "open"));
+}
+
+static void a_stall_before_the_gate_is_listened_out(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_standby(f);
+	k->roles.rules.silence_ms = 60000;
+	epoch_heard(&k->epoch, UINT64_C(100000) << 8 | 2);
+	role_on_members(k, true, false, HA_LEFT_NODEDOWN);
+	k->roles.ev.peer_left_ms -= 100000;
+	role_evaluate(k);
+	assert_int_equal(k->roles.role, HA_ROLE_BECOMING_ACTIVE);
+	reserve_epochs(k);
+	k->roles.looked_ms -= 50000;
+	role_epoch_written(k);
+	assert_int_equal(k->roles.role, HA_ROLE_BECOMING_ACTIVE);
+	assert_null(strstr(journal, "open"));
+	role_evaluate(k);
+	assert_null(strstr(journal, "open"));
+	k->roles.claim_from_ms = 0;
+	role_evaluate(k);
+	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
+}
+
+static void a_gateway_just_heard_proves_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_standby(f);
+	k->roles.rules.gateway = true;
+	gateway_answers = true;
+	k->config->cluster.beat_ms = 20000;
+	role_evaluate(k);
+	assert_false(k->roles.ev.gateway_reachable);
+	k->roles.ears_ms -= 60000;
+	role_evaluate(k);
+	assert_true(k->roles.ev.gateway_reachable);
+	gateway_answers = false;
+	role_evaluate(k);
+	gateway_answers = true;
+	role_evaluate(k);
+	assert_false(k->roles.ev.gateway_reachable);
+}
+
 /* ---- fence -------------------------------------------------------------- */
 static void the_fenced_one_lets_go(void **state)
 {
@@ -378,6 +466,10 @@ int main(void)
 		T(a_lapsed_lease_is_reopened_without_a_rival),
 		T(a_lapsed_lease_stays_shut_beside_a_rival),
 		T(a_rival_heard_during_a_lapse_counts),
+		T(a_lapsed_lease_waits_for_the_loser_to_go),
+		T(a_stall_while_listening_starts_it_anew),
+		T(a_stall_before_the_gate_is_listened_out),
+		T(a_gateway_just_heard_proves_nothing),
 		T(the_fenced_one_lets_go),
 	};
 
