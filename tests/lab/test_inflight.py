@@ -2,11 +2,10 @@
 
 One power loss serves many calls. A case is a generator in three parts:
     it brings its call to the point, and yields;
-    starts what shall happen as the node dies, without waiting, and yields;
+    starts what happens while nobody serves, without waiting, and yields;
     sees the call through on the new active node.
 Peers that hold a message back (Call.hold) keep the point for as long as it
-takes. Each case runs in both directions. What it starts in the second part
-leaves just before the kill in one direction, and just after in the other.
+takes. Each case runs in both directions.
 """
 
 import contextlib
@@ -526,13 +525,9 @@ def run(w, runs, kill, settle):
     with ThreadPoolExecutor(len(runs)) as pool:
         list(pool.map(Running.step, runs))
         at_point = time.monotonic()
-        early = [c for c in runs if c.stage.caller.startswith("core")]
-        for case in early:
-            case.step()
         kill()
         for case in runs:
-            if case not in early:
-                case.step()
+            case.step()
         settle()
         list(pool.map(Running.step, runs))
     print(f"{len(runs)} calls: {at_point - start:.0f} s to the point, "
