@@ -172,8 +172,6 @@ static int dispatch_dialog(struct sip_agent *a, const struct call_message *m,
 		ingress_refuse(irq, sip, 200, NULL);
 		return 0;
 	}
-	if (m->method == METHOD_INVITE)
-		nta_incoming_treply(irq, SIP_100_TRYING, TAG_END());
 	status = b2bua_request(a->w->b2bua, l, m, irq, &answer);
 	if (status)
 		ingress_refuse(irq, sip, status, &answer);
@@ -233,7 +231,6 @@ static int dispatch_new(struct sip_agent *a, const struct config_agent *agent,
 		ingress_refuse(irq, sip, 400, NULL);
 		return 0;
 	}
-	nta_incoming_treply(irq, SIP_100_TRYING, TAG_END());
 	if (a->w->quiesce_wanted) {
 		answer.retry_after_s = 1;
 		status = 503;

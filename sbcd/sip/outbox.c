@@ -1,7 +1,6 @@
 /*
  * Messages of a call that wait for a commit, in the order they were given.
- * Only here does anything leave for a peer within a call, but 100 Trying and
- * refusals.
+ * Only here does anything leave for a peer within a call, but refusals.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -51,6 +50,19 @@ static void fail(struct sip_worker *w, struct held *h)
  * ---------------------------------------------------------------------
  */
 
+/*
+ * A caller that has heard 100 does not ask again: it hears it when the INVITE
+ * is on the other node too and on its way, and not before.
+ */
+static void send_trying(const struct txn *t)
+{
+	const struct txn *from = t->pair;
+
+	if (t->method == METHOD_INVITE && from && from->handle &&
+	    nta_incoming_status(from->handle) < 100)
+		nta_incoming_treply(from->handle, SIP_100_TRYING, TAG_END());
+}
+
 /* True when the entry is kept as a failure. */
 static bool send_request(struct sip_worker *w, struct held *h)
 {
@@ -62,6 +74,7 @@ static bool send_request(struct sip_worker *w, struct held *h)
 		message_send(h->a, h->msg, &h->hop, txn_response, t, t->branch);
 	if (t->handle) {
 		h->msg = NULL;
+		send_trying(t);
 		return false;
 	}
 	fail(w, h);

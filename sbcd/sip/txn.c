@@ -40,12 +40,21 @@ static void make_branch(struct sip_worker *w, struct txn *t,
 	token_text(key, &seed, "branch", t->branch + 7);
 }
 
+/* The stack would send a 100 after 200 ms: ours leaves with the commit, and a
+ * caller that has heard of ringing needs none. */
+static void bind_server(nta_incoming_t *irq, struct txn *t)
+{
+	nta_incoming_bind(irq, txn_ack_cancel, t);
+	if (t->method == METHOD_INVITE)
+		nta_incoming_set_params(irq, NTATAG_EXTRA_100(0), TAG_END());
+}
+
 static void op_adopt(void *ctx, struct txn *t, const char *local_tag)
 {
 	nta_incoming_t *irq = t->handle;
 	msg_t *msg;
 
-	nta_incoming_bind(irq, txn_ack_cancel, t);
+	bind_server(irq, t);
 	nta_incoming_tag(irq, local_tag);
 	if (!t->recorded || t->request.data)
 		return;
@@ -210,13 +219,9 @@ static int restore_server(struct sip_agent *a, struct txn *t,
 				  TAG_END());
 	if (!irq)
 		return -EIO;
-	nta_incoming_bind(irq, txn_ack_cancel, t);
+	bind_server(irq, t);
 	nta_incoming_tag(irq, d->local_tag);
 	t->handle = irq;
-	/* The stack's own 100 would come in 200 ms; a caller that has heard of
-	 * ringing needs none. */
-	if (t->method == METHOD_INVITE)
-		nta_incoming_set_params(irq, NTATAG_EXTRA_100(0), TAG_END());
 	return 0;
 }
 

@@ -380,12 +380,14 @@ static void nothing_leaves_before_its_commit(void **state)
 	keeper.hold = true;
 	dlg_new(&a, &pbx, "2000");
 	request(&a, "INVITE", NULL, sdp_text("10.10.0.50", 30000, ""));
-	expect_status(&pbx, 100, "INVITE");
-	expect_nothing(&um, "an uncommitted INVITE");
+	/* Not even the 100: the caller would not ask again. */
+	expect_nothing(&pbx, "an uncommitted INVITE");
+	assert_false(ua_receive(&um, 1));
 	assert_true(keeper.held_len == 1);
 	keeper_release();
 	expect(&um, "INVITE");
 	dlg_accept(&b, &um);
+	expect_status(&pbx, 100, "INVITE");
 	inv = keep(um.msg);
 	keeper.hold = true;
 	answer_to(&um, inv, 180, "callee", NULL, NULL);
