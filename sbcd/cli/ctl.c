@@ -27,8 +27,15 @@ static const char usage_text[] =
 	"  show counters        of workers, replication, keeper\n"
 	"  show failovers [N]   reports of the last take-overs (20)\n"
 	"  show config          what runs\n"
-	"  switchover [--force] hand over to the peer; refused when it is not "
-	"in sync\n"
+	"  switchover [--force] the active node hands over to its peer, on "
+	"whichever\n"
+	"                       of the two this is said; refused when not in "
+	"sync\n"
+	"  drain                refuse new calls here; hand over as soon as "
+	"possible\n"
+	"  undrain              take new calls again\n"
+	"  maintenance on|off   a standby that never takes over, unless "
+	"forced to\n"
 	"  config check FILE [NODE-FILE]\n"
 	"                       check files before they are used, without the "
 	"daemon\n"
@@ -195,6 +202,20 @@ static int switchover(const struct options *o)
 	return code;
 }
 
+static int maintenance(const struct options *o)
+{
+	bool on = !strcmp(o->argv[1], "on");
+	json_t *args;
+	int code;
+
+	if (!on && strcmp(o->argv[1], "off") != 0)
+		return usage();
+	args = json_pack("{s:b}", "on", (int)on);
+	code = ask_and_print(o, "maintenance", args);
+	json_decref(args);
+	return code;
+}
+
 /* ---- config check ----------------------------------------------------------
  */
 
@@ -302,6 +323,11 @@ static int run(const struct options *o)
 		return show(o);
 	if (!strcmp(o->argv[0], "switchover") && o->argc == 1)
 		return switchover(o);
+	if ((!strcmp(o->argv[0], "drain") || !strcmp(o->argv[0], "undrain")) &&
+	    o->argc == 1)
+		return ask_and_print(o, o->argv[0], NULL);
+	if (!strcmp(o->argv[0], "maintenance") && o->argc == 2)
+		return maintenance(o);
 	if (!strcmp(o->argv[0], "version") && o->argc == 1)
 		return show_version(o);
 	if (!strcmp(o->argv[0], "config") && (o->argc == 3 || o->argc == 4) &&

@@ -44,6 +44,11 @@ struct config_cluster {
 	char witness[CONFIG_NAME_SIZE]; /* "" = none */
 	uint16_t beat_port; /* 5420: corosync has 5405 to 5412 */
 	uint16_t forward_port; /* 5421 */
+	/* When the active node hands over by itself. */
+	uint32_t health_threshold; /* 75 */
+	uint32_t health_margin; /* 15 */
+	uint32_t hold_down_ms; /* 60000 */
+	char preferred[CONFIG_NAME_SIZE]; /* "" = no fail-back */
 };
 
 enum config_vmac_mode { VMAC_AUTO, VMAC_SET_MAC, VMAC_MACVLAN, VMAC_IP_ONLY };

@@ -73,6 +73,12 @@ static void build_peers(struct config_build *b, cfg_t *sec)
 				     name);
 		snprintf(c->peers[i], sizeof(c->peers[i]), "%s", name);
 	}
+	if (*c->preferred && strcmp(c->preferred, c->peers[0]) != 0 &&
+	    strcmp(c->preferred, c->peers[1]) != 0)
+		parsed_error(b->parsed,
+			     parsed_option_line(b->parsed, sec, "preferred"),
+			     "preferred must be one of peers, '%s' or '%s'",
+			     c->peers[0], c->peers[1]);
 	if (!strcmp(c->peers[0], c->peers[1]))
 		parsed_error(b->parsed, line,
 			     "peers are both '%s'; they must be two nodes",

@@ -1,6 +1,7 @@
 #include "sbcd/config/schema.h"
 
 #include <ctype.h>
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -492,11 +493,12 @@ static void store_number(void *member, size_t size, uint32_t v)
 	uint8_t v8 = (uint8_t)v;
 	uint16_t v16 = (uint16_t)v;
 
+	assert(size <= sizeof(v));
 	if (size == sizeof(v8))
 		memcpy(member, &v8, sizeof(v8));
 	else if (size == sizeof(v16))
 		memcpy(member, &v16, sizeof(v16));
-	else if (size == sizeof(v))
+	else
 		memcpy(member, &v, sizeof(v));
 }
 

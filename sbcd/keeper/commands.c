@@ -85,10 +85,11 @@ static void show_redundancy(struct keeper *k, uint64_t id,
 	control_reply(
 		k->control, id,
 		json_pack(
-			"{s:s,s:i,s:s,s:I,s:s,s:o,s:b,s:s,s:f,s:o,s:o,s:o,s:o,"
+			"{s:s,s:i,s:s,s:s,s:I,s:s,s:o,s:b,s:s,s:f,s:o,s:o,s:o,s:o,"
 			"s:o}",
 			"node", k->node.name, "node-id", (int)k->node.id,
-			"role", ha_role_name(r->role), "since-ms",
+			"role", ha_role_name(r->role), "service",
+			service_name(k->service.state), "since-ms",
 			(json_int_t)r->since_wall_ms, "epoch", epoch, "peer",
 			peer_json(k), "in-sync", r->in_sync, "sync-reason",
 			r->sync_reason, "replication-lag-ms",
@@ -462,18 +463,71 @@ static void switchover(struct keeper *k, uint64_t id,
 			 json_is_true(json_object_get(req->args, "force")));
 }
 
+static void reply_service(struct keeper *k, uint64_t id, const char *why)
+{
+	if (why)
+		control_error(k->control, id, CONTROL_REFUSED, "%s", why);
+	else
+		control_reply(k->control, id,
+			      json_pack("{s:s,s:s}", "node", k->node.name,
+					"service",
+					service_name(k->service.state)));
+}
+
+static void drain(struct keeper *k, uint64_t id,
+		  const struct control_request *req)
+{
+	if (k->service.state == SERVICE_MAINTENANCE)
+		reply_service(k, id, "this node is in maintenance");
+	else
+		reply_service(k, id, service_set(k, SERVICE_DRAIN));
+}
+
+static void undrain(struct keeper *k, uint64_t id,
+		    const struct control_request *req)
+{
+	if (k->service.state == SERVICE_MAINTENANCE)
+		reply_service(k, id, "this node is in maintenance");
+	else
+		reply_service(k, id, service_set(k, SERVICE_ON));
+}
+
+static void maintenance(struct keeper *k, uint64_t id,
+			const struct control_request *req)
+{
+	const json_t *on = json_object_get(req->args, "on");
+
+	if (!json_is_boolean(on))
+		control_error(k->control, id, CONTROL_BAD_REQUEST,
+			      "args.on must be true or false");
+	else if (json_is_true(on))
+		reply_service(k, id, service_set(k, SERVICE_MAINTENANCE));
+	else if (k->service.state == SERVICE_MAINTENANCE)
+		reply_service(k, id, service_set(k, SERVICE_ON));
+	else
+		reply_service(k, id, NULL);
+}
+
 /* ---- the table ---------------------------------------------------------- */
 static const struct {
 	const char *cmd;
 	void (*run)(struct keeper *k, uint64_t id,
 		    const struct control_request *req);
 } commands[] = {
-	{"show redundancy", show_redundancy}, {"show health", show_health},
-	{"show calls", show_calls},	      {"show call", show_call},
-	{"show interfaces", show_interfaces}, {"show counters", show_counters},
-	{"show failovers", show_failovers},   {"show config", show_config},
-	{"show version", show_version},	      {"version", show_version},
+	{"show redundancy", show_redundancy},
+	{"show health", show_health},
+	{"show calls", show_calls},
+	{"show call", show_call},
+	{"show interfaces", show_interfaces},
+	{"show counters", show_counters},
+	{"show failovers", show_failovers},
+	{"show config", show_config},
+	{"show version", show_version},
+	{"version", show_version},
 	{"switchover", switchover},
+	{"drain", drain},
+	{"undrain", undrain},
+	{"maintenance", maintenance},
 };
 
 void commands_run(void *ctx, uint64_t id, const struct control_request *req)

@@ -212,6 +212,20 @@ static bool read_small(const char *path, char *buf, size_t size)
 	return true;
 }
 
+void files_service_path(const struct keeper *k, char *buf, size_t size)
+{
+	state_path(k, "service", buf, size);
+}
+
+void files_read_service(const struct keeper *k, char *buf, size_t size)
+{
+	char path[PATH_MAX];
+
+	files_service_path(k, path, sizeof(path));
+	if (!read_small(path, buf, size))
+		buf[0] = '\0';
+}
+
 static int make_boot_id(struct keeper *k)
 {
 	char path[PATH_MAX], text[SMALL_FILE_MAX];

@@ -20,5 +20,8 @@ int files_read_key(struct keeper *k) __attribute__((warn_unused_result));
  * epoch. Creates the state directory. */
 int files_read_state(struct keeper *k) __attribute__((warn_unused_result));
 void files_epoch_path(const struct keeper *k, char *buf, size_t size);
+void files_service_path(const struct keeper *k, char *buf, size_t size);
+/* "" when there is none. */
+void files_read_service(const struct keeper *k, char *buf, size_t size);
 
 #endif

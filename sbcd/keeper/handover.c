@@ -30,6 +30,13 @@ static uint64_t now_us(void)
 	return clock_mono_ns() / 1000;
 }
 
+static const char *active_name(const struct keeper *k)
+{
+	uint8_t node = role_serves(k) ? k->node.id : k->roles.ev.peer_node;
+
+	return k->config->cluster.peers[node - 1];
+}
+
 static void answer_waiters(struct keeper *k, const char *error)
 {
 	struct handover *h = &k->handover;
@@ -40,9 +47,10 @@ static void answer_waiters(struct keeper *k, const char *error)
 				      CONTROL_REFUSED, "%s", error);
 		else
 			control_reply(k->control, h->waiters[i],
-				      json_pack("{s:s,s:s}", "node",
+				      json_pack("{s:s,s:s,s:s}", "node",
 						k->node.name, "role",
-						ha_role_name(k->roles.role)));
+						ha_role_name(k->roles.role),
+						"active", active_name(k)));
 	}
 	h->waiters_len = 0;
 }
@@ -104,10 +112,24 @@ static void leave_forwarding(struct keeper *k)
 	role_event(k, HA_EV_HANDOVER, "planned switchover");
 }
 
+/* Nobody would take what is let go: the peer has died, or knows too little. */
+static bool pointless(const struct keeper *k)
+{
+	const struct handover *h = &k->handover;
+
+	return h->phase != HANDOVER_NONE && h->phase != HANDOVER_GONE &&
+	       (k->roles.ev.peer_left != HA_LEFT_NOT ||
+		(!k->roles.in_sync && !h->force));
+}
+
 void handover_turn(struct keeper *k)
 {
 	struct handover *h = &k->handover;
 
+	if (pointless(k)) {
+		call_off(k, "the peer is gone or not in sync any more");
+		return;
+	}
 	switch (h->phase) {
 	case HANDOVER_QUIESCING:
 		if (!waits(h))
@@ -238,6 +260,8 @@ const char *handover_begin(struct keeper *k, const char *reason, bool force)
 	if (k->roles.peer.role != HA_ROLE_STANDBY &&
 	    !(force && k->roles.peer.role == HA_ROLE_SYNCING))
 		return "the peer is not ready to take over";
+	if (!k->roles.peer.health && !force)
+		return "the peer is in maintenance or unfit (use force)";
 	if (!k->roles.in_sync && !force)
 		return "the nodes are not in sync (use force)";
 	log_notice("event=switchover-begins reason=\"%s\" force=%s", reason,
@@ -291,6 +315,8 @@ static const char *ask_peer(struct keeper *k, bool force)
 	if (k->roles.role != HA_ROLE_STANDBY &&
 	    !(force && k->roles.role == HA_ROLE_SYNCING))
 		return "this node is not ready to take over";
+	if (k->service.state == SERVICE_MAINTENANCE && !force)
+		return "this node is in maintenance (use force)";
 	if (k->roles.peer.role != HA_ROLE_ACTIVE ||
 	    k->roles.ev.peer_left != HA_LEFT_NOT)
 		return "there is no active peer";

@@ -75,6 +75,36 @@ static void assess_pair(struct health *h, const struct health_facts *f)
 		       "config mismatch: the peer runs another configuration");
 }
 
+static unsigned at_most(unsigned n, unsigned max)
+{
+	return n < max ? n : max;
+}
+
+/* Whether the peer would reach them nobody knows: these two together leave a
+ * node above any sensible threshold. */
+static void assess_agents(struct health *h, const struct health_facts *f)
+{
+	if (f->agents_down)
+		deduct(h, "agent", at_most(2 * f->agents_down, 10),
+		       "%u session agents do not answer", f->agents_down);
+	if (f->agent_groups_down)
+		deduct(h, "agent-group", at_most(5 * f->agent_groups_down, 10),
+		       "no session agent answers in %u realms",
+		       f->agent_groups_down);
+}
+
+/* What people want: below every threshold; maintenance is no health at all. */
+static void assess_service(struct health *h, const struct health_facts *f)
+{
+	if (f->draining)
+		deduct(h, "drain", 60,
+		       "new calls are refused (undrain ends "
+		       "it)");
+	if (f->maintenance)
+		deduct(h, "maintenance", 100,
+		       "it does not take over (maintenance off ends it)");
+}
+
 void health_assess(struct health *out, const struct health_facts *f)
 {
 	memset(out, 0, sizeof(*out));
@@ -82,6 +112,8 @@ void health_assess(struct health *out, const struct health_facts *f)
 	assess_network(out, f);
 	assess_workers(out, f);
 	assess_pair(out, f);
+	assess_agents(out, f);
+	assess_service(out, f);
 	if (f->disk_failed)
 		deduct(out, "disk", 10, "the state directory is not writable");
 	else if (f->disk_stalled_ms >= DISK_SLOW_MS)

@@ -124,6 +124,10 @@ static void assess(struct keeper *k, uint64_t now_ms)
 		.queue_percent = queue_percent(k),
 		.guard_up = k->guard_armed,
 		.witness_lost = r->ev.witness_known_dead,
+		.draining = k->service.state == SERVICE_DRAIN,
+		.agents_down = role_serves(k) ? k->agents_down : 0,
+		.agent_groups_down = role_serves(k) ? k->agent_groups_down : 0,
+		.maintenance = k->service.state == SERVICE_MAINTENANCE,
 		.commit_timeouts =
 			k->commit_timeout_ms &&
 			now_ms - k->commit_timeout_ms < COMMIT_ALARM_MS,
@@ -180,6 +184,7 @@ void house_turn(struct keeper *k)
 	assess(k, now_ms);
 	fence_check(k);
 	keeper_publish(k);
+	service_turn(k);
 	keeper_write_epoch(k);
 	cdr_glue_turn(k, now_ms);
 	recorder_turn(k);

@@ -174,6 +174,7 @@ static void engine_command(void *ctx, uint8_t from, enum ha_command cmd,
 		return;
 	switch (cmd) {
 	case HA_CMD_GO:
+		k->service.go_ms = clock_mono_ms();
 		role_on_go(k, arg);
 		break;
 	case HA_CMD_RELEASED:
@@ -605,15 +606,15 @@ static const struct {
 	const char *what;
 	int (*run)(struct keeper *k);
 } start_steps[] = {
-	{"signals", watch_signals}, {"timers", make_timers},
-	{"network", open_network},  {"guard", start_guard},
-	{"disk", open_disk},	    {"routes", prepare_network},
-	{"engine", make_engine},    {"recorder", recorder_create},
-	{"cdr", cdr_glue_create},   {"workers", make_workers},
-	{"beat", make_beat},	    {"fence", make_fence},
-	{"roles", role_create},	    {"handover", handover_create},
-	{"control", open_control},  {"priority", take_priority},
-	{"corosync", join_group},
+	{"signals", watch_signals},    {"timers", make_timers},
+	{"network", open_network},     {"guard", start_guard},
+	{"disk", open_disk},	       {"routes", prepare_network},
+	{"engine", make_engine},       {"recorder", recorder_create},
+	{"service", service_load},     {"cdr", cdr_glue_create},
+	{"workers", make_workers},     {"beat", make_beat},
+	{"fence", make_fence},	       {"roles", role_create},
+	{"handover", handover_create}, {"control", open_control},
+	{"priority", take_priority},   {"corosync", join_group},
 };
 
 static int start(struct keeper *k)

@@ -18,6 +18,7 @@
 #include "hasync/role.h"
 #include "sbcd/base/loop.h"
 #include "sbcd/config/config.h"
+#include "sbcd/keeper/balance.h"
 #include "sbcd/keeper/beat.h"
 #include "sbcd/keeper/cdr.h"
 #include "sbcd/keeper/control.h"
@@ -103,6 +104,19 @@ struct recorder {
 	bool dirty, busy; /* of the file */
 };
 
+/* What people want of this node; kept in the state directory. */
+enum service_state {
+	SERVICE_ON = 0,
+	SERVICE_DRAIN, /* no new calls; hands over when it can */
+	SERVICE_MAINTENANCE, /* never active, unless forced */
+};
+
+struct service {
+	enum service_state state;
+	uint64_t go_ms; /* the peer's last GO, 0 = never */
+	struct balance balance;
+};
+
 struct query {
 	uint64_t token, control_id; /* token 0 = free */
 	unsigned missing; /* answers outstanding */
@@ -155,8 +169,10 @@ struct keeper {
 	struct cdr_disk *cdr_disk;
 	struct loop_fd *cdr_watch;
 	struct health health;
+	struct service service;
 	unsigned replay_crashes[HUB_WORKERS];
 	uint64_t ping_ms[HUB_WORKERS]; /* unanswered since, 0 = none */
+	unsigned agents_down, agent_groups_down; /* the SIP worker's word */
 	struct query queries[KEEPER_QUERIES_MAX];
 	uint64_t next_token;
 	bool quiet;
@@ -242,6 +258,21 @@ void supervise_update_quiet(struct keeper *k);
 /* Every second: a worker that does not answer any more is ended. */
 void supervise_ping(struct keeper *k);
 bool supervise_worker_ready(const struct keeper *k, enum hub_worker w);
+
+/* ---- service.c ---------------------------------------------------------- */
+/* At start: what people wanted before. */
+int service_load(struct keeper *k);
+const char *service_name(enum service_state s);
+/* NULL, or why it is refused. */
+const char *service_set(struct keeper *k, enum service_state s);
+/* A new SIP worker, or a new state: does it take new calls? */
+void service_tell(struct keeper *k);
+/* Arbitration says claim: do we want to? */
+bool service_may_claim(struct keeper *k);
+/* The peer is in maintenance: it will not become active by itself. */
+bool service_peer_out(const struct keeper *k);
+/* After each assessment: does the active node hand over? */
+void service_turn(struct keeper *k);
 
 /* ---- poison.c ----------------------------------------------------------- */
 /* BUSY_INPUT of a dead SIP worker: both nodes refuse it from now on. */

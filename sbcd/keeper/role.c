@@ -322,9 +322,16 @@ static bool role_takes(const struct roles *r)
 	       (r->todo & -r->todo) == HA_ACT_TAKE;
 }
 
+static bool peer_serves(enum ha_role role)
+{
+	return role == HA_ROLE_ACTIVE || role == HA_ROLE_BECOMING_ACTIVE ||
+	       role == HA_ROLE_RELINQUISHING;
+}
+
 void role_evaluate(struct keeper *k)
 {
 	struct roles *r = &k->roles;
+	struct ha_evidence ev;
 	struct ha_decision d;
 
 	if (k->stopping)
@@ -339,8 +346,14 @@ void role_evaluate(struct keeper *k)
 		role_event(k, HA_EV_PEER_ACTIVE, "the peer is active");
 		r->ev.role = r->role;
 	}
-	d = ha_arbitrate(&r->ev, &r->rules);
+	ev = r->ev;
+	/* In maintenance it does not claim: nobody waits for it to. */
+	if (service_peer_out(k) && !peer_serves(ev.peer_role))
+		ev.peer_role = HA_ROLE_FAULT;
+	d = ha_arbitrate(&ev, &r->rules);
 	r->decision = d.reason;
+	if (d.verdict == HA_CLAIM && !service_may_claim(k))
+		d.verdict = HA_STAY;
 	if (d.verdict == HA_CLAIM && r->ev.now_ms < r->claim_from_ms) {
 		loop_timer_arm(r->recheck, r->claim_from_ms - r->ev.now_ms);
 		return;

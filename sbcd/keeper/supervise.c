@@ -116,7 +116,30 @@ static void on_started(void *ctx, enum hub_worker w)
 		kill(workers_pid(k->workers, w), SIGKILL);
 		return;
 	}
+	if (w == HUB_SIP)
+		service_tell(k);
 	hub_attach(k->hub, w, what);
+}
+
+static unsigned small_number(const json_t *j, const char *name)
+{
+	json_int_t n = json_integer_value(json_object_get(j, name));
+
+	return n < 0 ? 0 : n > 1000 ? 1000 : (unsigned)n;
+}
+
+static void on_pong(struct keeper *k, enum hub_worker w,
+		    const struct link_message *m)
+{
+	json_t *said;
+
+	k->ping_ms[w] = 0;
+	if (w != HUB_SIP)
+		return;
+	said = json_loadb(m->value, m->size, 0, NULL);
+	k->agents_down = small_number(said, "down");
+	k->agent_groups_down = small_number(said, "groups-down");
+	json_decref(said);
 }
 
 /* ---- its words ---------------------------------------------------------- */
@@ -138,7 +161,7 @@ static void on_message(void *ctx, enum hub_worker w,
 	case LINK_REPLY:
 		/* Whatever it says: it lives. */
 		if (m->token == SUPERVISE_PING_TOKEN)
-			k->ping_ms[w] = 0;
+			on_pong(k, w, m);
 		else if (m->token == RECORDER_TOKEN)
 			recorder_on_reply(k, w, m->value, m->size);
 		else

@@ -415,7 +415,7 @@ int link_flush(struct link *l)
 
 static bool type_known(uint8_t type)
 {
-	return (type >= LINK_CONFIG && type <= LINK_BURY) ||
+	return (type >= LINK_CONFIG && type <= LINK_DRAIN) ||
 	       (type >= LINK_HELLO && type <= LINK_FORWARDING);
 }
 

@@ -11,7 +11,7 @@
  *   COMMITTED(token, timed_out)          QUIESCED
  *   QUIESCE, FORWARD                     REPLY(token, json)
  *   QUERY(token, json)                   FORWARDING
- *   BURY(id)
+ *   BURY(id), DRAIN(on)
  *
  * The keeper never has more than LINK_WINDOW records unacknowledged at a
  * worker (credit-paced replay); the worker acks every LINK_ACK_EVERY and at
@@ -42,6 +42,7 @@ enum link_type {
 			   * gate after LINK_FORWARDING; ACTIVATE ends it */
 	LINK_QUERY = 9, /* token, value = JSON request */
 	LINK_BURY = 11, /* key.id: this call's records kill workers: end it */
+	LINK_DRAIN = 12, /* token 1: take no new calls; 0: take them again */
 	/* worker -> keeper */
 	LINK_HELLO = 32, /* value = "proc version" */
 	LINK_PUT = 33, /* token, LINK_F_SYNC */
@@ -151,6 +152,7 @@ struct worker_link_ops {
 	void (*query)(void *ctx, uint64_t token, const char *json);
 	/* Its records are not whole, or not to be trusted. */
 	void (*bury)(void *ctx, uint64_t id);
+	void (*drain)(void *ctx, bool on);
 	/* The keeper is gone: exit now. */
 	void (*gone)(void *ctx);
 };

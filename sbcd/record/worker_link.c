@@ -212,6 +212,10 @@ static void handle(struct worker_link *w, struct link_message *m)
 		if (ops->query)
 			ops->query(w->ctx, m->token, m->value);
 		break;
+	case LINK_DRAIN:
+		if (ops->drain)
+			ops->drain(w->ctx, m->token != 0);
+		break;
 	case LINK_BURY:
 		if (ops->bury)
 			ops->bury(w->ctx, m->key.id);

@@ -9,6 +9,9 @@
 #include "sbcd/sip/sdp_relay.h"
 #include "sbcd/sip/sip_int.h"
 
+/* By then somebody else may serve. */
+enum { DRAIN_RETRY_S = 10 };
+
 void ingress_refuse(nta_incoming_t *irq, const sip_t *sip, int status,
 		    const struct call_answer *answer)
 {
@@ -233,6 +236,9 @@ static int dispatch_new(struct sip_agent *a, const struct config_agent *agent,
 	}
 	if (a->w->quiesce_wanted) {
 		answer.retry_after_s = 1;
+		status = 503;
+	} else if (a->w->draining) {
+		answer.retry_after_s = DRAIN_RETRY_S;
 		status = 503;
 	} else {
 		status = b2bua_invite(a->w->b2bua, m, agent, irq, &answer);

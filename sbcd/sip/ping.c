@@ -133,6 +133,31 @@ void pings_turn(struct sip_worker *w, uint64_t now_ms)
 	}
 }
 
+/* A group is the agents of a realm: it is down when nobody in it answers. */
+json_t *pings_summary(const struct sip_worker *w)
+{
+	const struct config *c = w->config;
+	int known = 0, down = 0, groups_down = 0;
+
+	for (size_t r = 0; r < c->realms_len; r++) {
+		int up = 0, silent = 0;
+
+		for (size_t i = 0; i < c->agents_len; i++) {
+			const struct ping *p = &w->pings[i];
+
+			if (!p->known || c->agents[i].realm != &c->realms[r])
+				continue;
+			up += p->up;
+			silent += !p->up;
+		}
+		known += up + silent;
+		down += silent;
+		groups_down += silent && !up;
+	}
+	return json_pack("{s:i,s:i,s:i}", "agents", known, "down", down,
+			 "groups-down", groups_down);
+}
+
 json_t *pings_json(const struct sip_worker *w)
 {
 	json_t *list = json_array();

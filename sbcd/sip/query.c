@@ -109,7 +109,9 @@ void query_answer(struct sip_worker *w, uint64_t token, const char *json)
 	json_t *q = json ? json_loads(json, 0, NULL) : NULL;
 	const char *cmd = json_string_value(json_object_get(q, "cmd"));
 
-	if (cmd && !strcmp(cmd, "stats"))
+	if (cmd && !strcmp(cmd, "ping"))
+		reply(w, token, pings_summary(w));
+	else if (cmd && !strcmp(cmd, "stats"))
 		reply(w, token, stats(w));
 	else if (cmd && !strcmp(cmd, "takeover"))
 		reply(w, token, takeover(w));

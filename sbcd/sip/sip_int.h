@@ -65,6 +65,7 @@ struct sip_worker {
 	struct conn *conns; /* connections of the node before us */
 	struct steady steady; /* of all timers, the stack's too */
 	uint64_t epoch;
+	bool draining; /* new calls are for another node */
 	bool quiesce_wanted, quiesced;
 	uint64_t quiesce_until_ms;
 	uint64_t trim_ms, trim_until_ms; /* next and last to give memory back */
@@ -201,6 +202,8 @@ int pings_create(struct sip_worker *w) __attribute__((warn_unused_result));
 void pings_start(struct sip_worker *w);
 /* Sends what is due. */
 void pings_turn(struct sip_worker *w, uint64_t now_ms);
+/* {"agents", "down", "groups-down"}, of those that are pinged. */
+json_t *pings_summary(const struct sip_worker *w);
 json_t *pings_json(const struct sip_worker *w);
 void pings_destroy(struct sip_worker *w);
 

@@ -185,6 +185,13 @@ static void on_bury(void *ctx, uint64_t id)
 		b2bua_bury(w->b2bua, id);
 }
 
+static void on_drain(void *ctx, bool on)
+{
+	struct sip_worker *w = ctx;
+
+	w->draining = on;
+}
+
 static void on_gone(void *ctx)
 {
 	stop(ctx, 0);
@@ -198,6 +205,7 @@ static const struct worker_link_ops link_ops = {
 	.quiesce = on_quiesce,
 	.query = on_query,
 	.bury = on_bury,
+	.drain = on_drain,
 	.gone = on_gone,
 };
 

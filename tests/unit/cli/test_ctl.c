@@ -147,6 +147,12 @@ static void requests_are_what_was_agreed(void **state)
 		{"version", "{\"cmd\":\"version\"}\n"},
 		{"show call 00c0ffee",
 		 "{\"cmd\":\"show call\",\"args\":{\"id\":\"00c0ffee\"}}\n"},
+		{"drain", "{\"cmd\":\"drain\"}\n"},
+		{"undrain", "{\"cmd\":\"undrain\"}\n"},
+		{"maintenance on",
+		 "{\"cmd\":\"maintenance\",\"args\":{\"on\":true}}\n"},
+		{"maintenance off",
+		 "{\"cmd\":\"maintenance\",\"args\":{\"on\":false}}\n"},
 		{"switchover",
 		 "{\"cmd\":\"switchover\",\"args\":{\"force\":false}}\n"},
 		{"switchover --force",
@@ -259,6 +265,9 @@ static void wrong_usage_is_told(void **state)
 					  "config check",
 					  "config check a b c",
 					  "switchover now",
+					  "drain now",
+					  "maintenance",
+					  "maintenance maybe",
 					  "--unknown",
 					  NULL};
 

@@ -28,6 +28,7 @@ static int arms, arms_at_open;
 static uint8_t said_to;
 static char last_error[256];
 static int replies, errors;
+static bool may_claim, peer_out;
 
 static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void note(const char *fmt, ...)
@@ -150,6 +151,16 @@ const char *workers_name(enum hub_worker w)
 bool hub_is_replayed(const struct hub *h, enum hub_worker w)
 {
 	return replayed[w];
+}
+
+bool service_may_claim(struct keeper *k)
+{
+	return may_claim;
+}
+
+bool service_peer_out(const struct keeper *k)
+{
+	return peer_out;
 }
 
 void hub_serve(struct hub *h)
@@ -302,6 +313,8 @@ static int setup(void **state)
 	replayed[HUB_SIP] = replayed[HUB_MEDIA] = true;
 	worker_gone[HUB_SIP] = worker_gone[HUB_MEDIA] = false;
 	gate_error = replies = errors = 0;
+	may_claim = true;
+	peer_out = false;
 	last_error[0] = '\0';
 	said_to = 0;
 	arms = arms_at_open = 0;
@@ -341,6 +354,7 @@ static inline void peer_says(struct keeper *k, enum ha_role role,
 	struct ha_status s = {
 		.node = 2,
 		.role = role,
+		.health = 100,
 		.epoch = epoch,
 		.active_epoch = epoch,
 		.fence = {0x0001020304050607, 0x08090a0b0c0d0e0f},

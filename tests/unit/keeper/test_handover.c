@@ -119,6 +119,66 @@ static void switchover_needs_a_peer(void **state)
 	assert_non_null(strstr(last_error, "absent"));
 }
 
+/* The peer dies before GO: what was prepared is undone. */
+static void switchover_to_the_dead_is_called_off(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	for (int in_sync = 0; in_sync < 2; in_sync++) {
+		if (!in_sync)
+			become_active(f);
+		else
+			role_on_sync(k, true, "again");
+		journal[0] = '\0';
+		flushed = false;
+		handover_request(k, 1, false);
+		handover_on_worker(k, HUB_SIP, LINK_QUIESCED);
+		handover_on_worker(k, HUB_MEDIA, LINK_QUIESCED);
+		assert_int_equal(k->handover.phase, HANDOVER_FLUSHING);
+		if (in_sync)
+			role_on_members(k, true, false, HA_LEFT_NODEDOWN);
+		else
+			role_on_sync(k, false, "acks missed");
+		/* Without a peer there is nothing to wait for. */
+		flushed = true;
+		handover_turn(k);
+		assert_int_equal(k->handover.phase, HANDOVER_NONE);
+		assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
+		assert_non_null(strstr(last_error, "gone"));
+		assert_string_equal(journal,
+				    "sip-quiesce media-quiesce sip-activate "
+				    "media-activate REFUSED ");
+	}
+}
+
+static void switchover_to_maintenance_is_forced(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_active(f);
+	k->roles.peer.health = 0;
+	handover_request(k, 1, false);
+	assert_non_null(strstr(last_error, "maintenance"));
+	assert_string_equal(journal, "");
+	handover_request(k, 2, true);
+	assert_string_equal(journal, "sip-quiesce media-quiesce ");
+}
+
+static void maintenance_does_not_ask(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_standby(f);
+	k->service.state = SERVICE_MAINTENANCE;
+	handover_request(k, 1, false);
+	assert_non_null(strstr(last_error, "maintenance"));
+	handover_request(k, 2, true);
+	assert_string_equal(journal, "ASK ");
+}
+
 static void the_standby_asks(void **state)
 {
 	struct fixture *f = *state;
@@ -167,6 +227,9 @@ int main(void)
 		T(switchover_without_a_sip_worker),
 		T(switchover_is_refused),
 		T(switchover_needs_a_peer),
+		T(switchover_to_the_dead_is_called_off),
+		T(switchover_to_maintenance_is_forced),
+		T(maintenance_does_not_ask),
 		T(the_standby_asks),
 		T(the_active_is_asked),
 		T(go_in_the_wrong_role_is_nothing),

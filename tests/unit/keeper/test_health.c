@@ -65,6 +65,11 @@ static void every_fact_counts(void **state)
 	BAD(queue_percent, 80, "queue");
 	BAD(commit_timeouts, true, "commit");
 	BAD(guard_up, false, "guard");
+	BAD(agents_down, 2, "agent");
+	BAD(agent_groups_down, 1, "agent-group");
+	BAD(witness_lost, true, "witness");
+	BAD(draining, true, "drain");
+	BAD(maintenance, true, "maintenance");
 	for (size_t i = 0; i < n; i++) {
 		health_assess(&h, &bad[i]);
 		assert_int_equal(h.len, 1);
@@ -72,6 +77,21 @@ static void every_fact_counts(void **state)
 		assert_int_equal(h.score, 100 - h.deductions[0].points);
 		assert_true(h.score < 100);
 	}
+}
+
+/* What the peer may not reach either moves nothing by itself. */
+static void agents_alone_move_nothing(void **state)
+{
+	struct health_facts f = well();
+	struct health h;
+
+	f.agents_down = 1000;
+	f.agent_groups_down = 1000;
+	health_assess(&h, &f);
+	assert_int_equal(h.score, 80);
+	f.maintenance = true;
+	health_assess(&h, &f);
+	assert_int_equal(h.score, 0);
 }
 
 static void never_below_zero(void **state)
@@ -104,6 +124,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_well_node_has_all_points),
 		cmocka_unit_test(every_fact_counts),
+		cmocka_unit_test(agents_alone_move_nothing),
 		cmocka_unit_test(never_below_zero),
 		cmocka_unit_test(news_are_named),
 	};

@@ -444,9 +444,56 @@ static void the_fenced_one_lets_go(void **state)
 	assert_int_equal(k->fence.fell, 1);
 }
 
+/* Maintenance: nothing makes it claim, and nobody waits for it to. */
+static void in_maintenance_it_does_not_claim(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_standby(f);
+	may_claim = false;
+	role_on_members(k, true, false, HA_LEFT_NODEDOWN);
+	k->roles.ev.peer_left_ms -= 1000;
+	role_evaluate(k);
+	assert_int_equal(k->roles.role, HA_ROLE_STANDBY);
+	may_claim = true;
+	role_evaluate(k);
+	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
+}
+
+static void a_peer_in_maintenance_is_not_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	role_on_members(k, true, true, HA_LEFT_NOT);
+	/* Its epoch is higher: the calls were there. */
+	peer_says(k, HA_ROLE_INIT, 0x102);
+	assert_int_equal(k->roles.role, HA_ROLE_INIT);
+	peer_out = true;
+	k->roles.ev.peer_role_ms -= 2000;
+	role_evaluate(k);
+	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
+}
+
+/* But as long as it serves, it serves. */
+static void a_peer_that_serves_is_never_out(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_standby(f);
+	peer_out = true;
+	role_evaluate(k);
+	assert_int_equal(k->roles.role, HA_ROLE_STANDBY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(in_maintenance_it_does_not_claim),
+		T(a_peer_in_maintenance_is_not_waited_for),
+		T(a_peer_that_serves_is_never_out),
 		T(a_claim_goes_in_order),
 		T(a_claim_waits_for_no_worker),
 		T(a_claim_does_not_wait_for_a_dead_disk),

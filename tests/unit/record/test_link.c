@@ -29,7 +29,7 @@ static struct link_message msg;
 static struct {
 	unsigned configs, fds, records, deleted, replay_ends, activates;
 	unsigned committed, timed_out, quiesces, forwards, queries;
-	unsigned burials, gone;
+	unsigned burials, drains, gone;
 	char config[64], node[64], what[64], query[64];
 	int got_fds[LINK_FDS_MAX];
 	size_t got_fds_len;
@@ -104,6 +104,11 @@ static void on_query(void *ctx, uint64_t token, const char *json)
 	snprintf(seen.query, sizeof(seen.query), "%s", json);
 }
 
+static void on_drain(void *ctx, bool on)
+{
+	seen.drains += on;
+}
+
 static void on_bury(void *ctx, uint64_t id)
 {
 	seen.burials++;
@@ -125,6 +130,7 @@ static const struct worker_link_ops ops = {
 	.forward = on_forward,
 	.query = on_query,
 	.bury = on_bury,
+	.drain = on_drain,
 	.gone = on_gone,
 };
 
@@ -502,6 +508,7 @@ static void every_message_is_dispatched(void **state)
 	send_plain(LINK_FORWARD, 0, NULL);
 	send_plain(LINK_QUERY, 6, "{\"cmd\":\"calls\"}");
 	send_plain(LINK_BURY, 0, NULL);
+	send_plain(LINK_DRAIN, 1, NULL);
 	send_plain(LINK_APPLIED, 9, NULL); /* not for a worker: ignored */
 	worker_link_dispatch(worker, 100);
 
@@ -527,6 +534,7 @@ static void every_message_is_dispatched(void **state)
 	assert_int_equal(seen.token, 6);
 	assert_string_equal(seen.query, "{\"cmd\":\"calls\"}");
 	assert_int_equal(seen.burials, 1);
+	assert_int_equal(seen.drains, 1);
 	assert_int_equal(seen.gone, 0);
 	/* One credit for the whole batch, up to the end of the replay. */
 	assert_int_equal(link_receive(keeper, &msg), 1);
