@@ -3,8 +3,8 @@
 DEB_PACKAGES := build-essential clang libclang-rt-14-dev clang-format \
 	cppcheck shellcheck pkg-config git \
 	libsofia-sip-ua-dev libsrtp2-dev libssl-dev libbpf-dev bpftool \
-	libcpg-dev libquorum-dev libvotequorum-dev libcmap-dev corosync corosync-qdevice \
-	corosync-qnetd libnl-3-dev libnl-route-3-dev libnftables-dev nftables \
+	libcpg-dev libquorum-dev libvotequorum-dev libcmap-dev corosync \
+	corosync-qdevice corosync-qnetd libnl-3-dev libnl-route-3-dev libnftables-dev nftables \
 	libconfuse-dev libjansson-dev libsmartcols-dev uthash-dev \
 	libsystemd-dev libcmocka-dev libpcap-dev linux-libc-dev \
 	python3 python3-pytest sip-tester baresip-core iproute2 iputils-ping \
@@ -21,7 +21,7 @@ deps:
 	    apt-get install -y -q --no-install-recommends $$missing; \
 	fi
 
-.PHONY: lab-up lab-down lab-test demo test lint format bench mutants chaos \
+.PHONY: model lab-up lab-down lab-test demo test lint format bench mutants chaos \
 	install
 lab-up: all
 	tests/lab/lab up
@@ -58,6 +58,11 @@ chaos: all
 
 mutants:
 	$(PYTHON) tests/mutants/run.py
+
+model:
+	@command -v spin >/dev/null || \
+	  { apt-get update -q && apt-get install -y -q spin; }
+	$(PYTHON) tests/model/run.py
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format-14 -i

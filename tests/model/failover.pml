@@ -16,7 +16,8 @@
  * restart; a stop of all processes of a node; a stop of the main loop only;
  * a pause of the whole machine, its clock included, for any time; a cut of
  * either direction of either node's port on either network; loss of the
- * beats of a tick (never of two in a row); loss of the witness.
+ * beats of a tick (never of two in a row, nor around a cut); loss of the
+ * witness.
  *
  * Safety, counted in ticks in which frames of both nodes reach the service
  * network:
@@ -39,7 +40,7 @@
 #include "role_table.pml"
 
 #ifndef FAULTS
-#define FAULTS 2
+#define FAULTS 1
 #endif
 #define SILENCE 3
 #define LEASE 2
@@ -113,6 +114,10 @@ byte acts, faults, v, top, lossy, hit, me;
 #define TOGETHER (COROSYNC(0) && COROSYNC(1) && HA(0, 1) && HA(1, 0))
 #define WITNESSED(i) (witness && COROSYNC(i) && n[i].htx && n[i].hrx)
 #define QUORATE(i) (TOGETHER || (WITNESSED(i) && vote == i))
+#define CUT(i) (!n[i].htx || !n[i].hrx || !n[i].stx || !n[i].srx)
+#define WELL(i)                                                                \
+	(n[i].up && n[i].keeper && !n[i].stopped && !n[i].starved &&           \
+	 !n[i].frozen && !CUT(i))
 #define ON_WIRE(i) (ALIVE(i) && n[i].lease && n[i].stx)
 
 /* The witness, where there is one and it lives, has the last word. */
@@ -145,7 +150,7 @@ inline event(i, xevent)
 		top = (n[i].epoch > n[i].heard -> n[i].epoch : n[i].heard);
 		/* Greater than all heard, and the node's own. */
 		n[i].epoch = top + 1 + ((top & 1) == i);
-		n[i].heard = n[i].epoch; n[i].go = 0; n[i].grace = 0
+		n[i].heard = n[i].epoch; n[i].go = 0; n[i].grace = TIE
 	:: else -> skip
 	fi
 }
@@ -247,17 +252,26 @@ inline hand_over(i, j)
 inline environment()
 {
 	count_faults();
+#ifdef LIVE
 	if
+	:: !calm -> calm = 1
 	:: true -> skip
+	fi;
+#endif
+	if
+	:: !calm || faults == 0 -> skip
 	:: !calm && faults < FAULTS -> pick(); break_node(me)
-	:: faults > 0 -> pick(); repair_node(me)
+	:: !calm && faults > 0 -> pick(); repair_node(me)
+	:: calm && faults > 0 ->
+		me = (WELL(0) && witness -> 1 : 0);
+		repair_node(me)
 	:: !calm -> pick(); hand_over(me, (1 - me))
 	fi;
 	if
 	:: lossy = 0
-	:: !lost && !calm -> lossy = 1
+	:: !lost && !CUT(0) && !CUT(1) && !calm -> lossy = 1
 	fi;
-	lost = lossy;
+	lost = lossy || CUT(0) || CUT(1);
 #ifdef WITNESS
 	/* ffsplit: the vote stays with whom the witness hears. */
 	if
@@ -371,7 +385,7 @@ inline listen(i)
 
 inline take(i)
 {
-	n[i].lease = LEASE; n[i].taken = 1; n[i].fenced = 0;
+	n[i].lease = LEASE; n[i].taken = 1; n[i].fenced = 0; n[i].grace = 0;
 	n[i].was_frozen = 0; n[i].was_cut = 0
 }
 
@@ -401,14 +415,18 @@ inline while_serving(i)
 	if
 	:: (n[i].silent < SILENCE && SERVES(n[i].peer) &&
 	    NEWER(n[i].heard, n[i].epoch)) || REFUSED(i) || n[i].fenced ||
-	   (n[i].role == ACTIVE && !RIGHT(i)) ->
+	   !RIGHT(i) ->
 		event(i, EV_YIELD)
 	:: else ->
 		if
+		/* After a stall the gate waits until it has listened. */
 		:: n[i].role == BECOMING_ACTIVE && !n[i].taken && n[i].stood ->
-			event(i, EV_CLAIM_ABORT)
+			n[i].grace = 0
 		:: n[i].role == BECOMING_ACTIVE && !n[i].taken &&
-		   !n[i].stood -> take(i)
+		   !n[i].stood && n[i].grace < TIE ->
+			n[i].grace = n[i].grace + 1
+		:: n[i].role == BECOMING_ACTIVE && !n[i].taken &&
+		   !n[i].stood && n[i].grace == TIE -> take(i)
 		:: n[i].role == BECOMING_ACTIVE && n[i].taken ->
 			event(i, EV_CLAIMED)
 		:: n[i].role == ACTIVE -> keep_lease(i)
@@ -640,3 +658,9 @@ active proctype world()
 	   }
 	od
 }
+
+#ifdef LIVE
+/* When nothing breaks any more, somebody becomes active, and stays. */
+#define SERVING (ON_WIRE(0) || ON_WIRE(1))
+ltl live { [] (calm -> <> [] SERVING) }
+#endif
