@@ -12,6 +12,8 @@
 enum {
 	/* Longer than a ring change takes, shorter than two faults. */
 	WITNESS_LOST_MS = 300,
+	/* Silences of the peer in which a gateway must have answered. */
+	RIGHT_SILENCES = 3,
 	/* Beats that a peer may lose while this node can hear. */
 	EARS_BEATS = 3,
 };
@@ -199,22 +201,30 @@ static void note_idleness(struct keeper *k)
 /*
  * A node whose cable was just plugged in hears its gateway before the peer's
  * next beat: silence proves nothing until it has had time to be broken. One
- * that serves takes nothing from anybody and need not wait.
+ * that serves takes nothing from anybody; it keeps its right while the
+ * gateways, just asked about the silence, have had no time to answer.
  */
 static bool hears_gateway(struct keeper *k)
 {
 	struct roles *r = &k->roles;
-	uint64_t now_ms = r->ev.now_ms;
+	uint64_t now_ms = r->ev.now_ms, beat_ms = r->ev.last_beat_ms;
+	bool hears = netglue_gateway_reachable(k->net, now_ms, beat_ms);
 
-	if (!netglue_gateway_reachable(k->net, now_ms, r->ev.last_beat_ms)) {
+	if (role_serves(k)) {
+		if (!hears &&
+		    now_ms < beat_ms + RIGHT_SILENCES *
+					       (uint64_t)r->rules.silence_ms)
+			hears = netglue_gateway_reachable(k->net, now_ms, 0);
+		return hears;
+	}
+	if (!hears) {
 		r->ears_ms = 0;
 		return false;
 	}
 	if (!r->ears_ms)
 		r->ears_ms = now_ms;
-	return role_serves(k) ||
-	       now_ms >= r->ears_ms + (uint64_t)EARS_BEATS *
-					      k->config->cluster.beat_ms;
+	return now_ms >=
+	       r->ears_ms + (uint64_t)EARS_BEATS * k->config->cluster.beat_ms;
 }
 
 void role_gather(struct keeper *k)

@@ -256,6 +256,23 @@ def test_worker_of_the_standby_killed(w, what):
     w.hang_up(pairs)
 
 
+def test_keeper_of_the_standby_killed(w):
+    """The active is alone at once, and asks its gateways: nothing changes."""
+    pairs = w.establish(5)
+    active, standby = w.settled()
+    before = w.lab.redundancy(active)
+    w.media_reset()
+    w.lab.kill(standby, "keeper")
+    assert lost(w.listen(3)) == 0
+    now = w.lab.redundancy(active)
+    assert (now["role"], now["epoch"]) == ("ACTIVE", before["epoch"])
+    w.lab.start(standby)
+    assert w.settled(30) == (active, standby)
+    fail_over(w, pairs)
+    w.hang_up(pairs)
+    checks.one_owner(w.watch)
+
+
 def test_guard_killed(w):
     """The guard comes back, and then does its work."""
     pairs = w.establish(2)

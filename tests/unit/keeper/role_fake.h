@@ -22,7 +22,8 @@ static char journal[4096];
 static struct beat_view beats;
 static bool flushed, replayed[HUB_WORKERS], worker_gone[HUB_WORKERS];
 static int gate_error;
-static bool gateway_answers;
+static bool gateway_answers; /* since the peer fell silent */
+static bool gateway_answered; /* in the last seconds */
 /* The fence: our tokens, and whose is said. */
 static int arms, arms_at_open;
 static uint8_t said_to;
@@ -64,7 +65,7 @@ unsigned netglue_gateways(const struct netglue *g)
 bool netglue_gateway_reachable(const struct netglue *g, uint64_t now_ms,
 			       uint64_t peer_ms)
 {
-	return gateway_answers;
+	return gateway_answers || (!peer_ms && gateway_answered);
 }
 
 int netglue_fence_arm(struct netglue *g,

@@ -423,6 +423,29 @@ static void a_gateway_just_heard_proves_nothing(void **state)
 	assert_false(k->roles.ev.gateway_reachable);
 }
 
+static void the_peers_death_leaves_time_to_ask(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_active(f);
+	k->roles.rules.gateway = true;
+	k->roles.rules.silence_ms = 60000;
+	gateway_answers = false;
+	gateway_answered = true;
+	beats.peer_heard = true;
+	beats.peer_role = HA_ROLE_STANDBY;
+	beats.last_heard_ms[0] = clock_mono_ms();
+	role_on_members(k, true, false, HA_LEFT_PROCDOWN);
+	role_evaluate(k);
+	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
+	/* They were asked, and say nothing. */
+	k->roles.rules.silence_ms = 1;
+	beats.last_heard_ms[0] -= 1000;
+	role_evaluate(k);
+	assert_int_equal(k->roles.role, HA_ROLE_SYNCING);
+}
+
 /* ---- fence -------------------------------------------------------------- */
 static void the_fenced_one_lets_go(void **state)
 {
@@ -517,6 +540,7 @@ int main(void)
 		T(a_stall_while_listening_starts_it_anew),
 		T(a_stall_before_the_gate_is_listened_out),
 		T(a_gateway_just_heard_proves_nothing),
+		T(the_peers_death_leaves_time_to_ask),
 		T(the_fenced_one_lets_go),
 	};
 
