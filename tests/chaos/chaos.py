@@ -2,7 +2,8 @@
 """chaos: a pair under load while one thing after the other breaks.
 
 usage: chaos.py [--seconds N] [--seed N] [--build DIR] [--only KIND,...]
-                [--skip KIND,...] [--scale X] [--allow-sipp PERCENT] [--list]
+                [--skip KIND,...] [--without LOAD,...] [--scale X]
+                [--allow-sipp PERCENT] [--list]
 
 Prints each fault as it happens, every violation of an invariant with its
 time and the nodes' logs, and a scoreboard; the last line is "N passed, N
@@ -39,6 +40,8 @@ def parse_args():
     ap.add_argument("--build", default="build")
     ap.add_argument("--only", default="", help="kinds of faults, by comma")
     ap.add_argument("--skip", default="")
+    ap.add_argument("--without", default="",
+                    help="kinds of SIPp's calls to leave out, by comma")
     ap.add_argument("--scale", type=float, default=1.0,
                     help="more or fewer calls")
     ap.add_argument("--allow-sipp", type=float, default=0, metavar="PERCENT",
@@ -146,6 +149,8 @@ class Run:
         import lab
         import load
         import watch
+        for kind in filter(None, args.without.split(",")):
+            del load.SIPP_KINDS[kind]
         self.args, self.lab, self.watch = args, lab, watch
         os.environ["SBC_BUILD"] = args.build
         self.dir = lab.REPO / args.build / "chaos" / str(args.seed)
