@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the stages of `make test` and counts their tests.
 
-usage: run.py --build DIR STAGE...    stages: lint unit asan tsan fuzz lab chaos
-    all
+usage: run.py --build DIR STAGE...    stages: lint unit asan tsan fuzz lab
+    lab-asan lab-tsan chaos all; lab-tsan is not part of all
 
 Every stage prints what it ran; output of what failed is shown in full. A test
 program (unit, asan, tsan) or lab case that fails runs once more, alone, when
@@ -22,9 +22,14 @@ import xml.etree.ElementTree as ET
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RETRY_MAX = 12  # more failures than that are no hiccup
-STAGES = ["lint", "unit", "asan", "tsan", "fuzz", "lab", "chaos"]
+STAGES = ["lint", "unit", "asan", "tsan", "fuzz", "lab", "lab-asan", "chaos"]
 # Where unit tests run threads of ours (hasync/cpg.c's needs a corosync).
 TSAN_MODULES = ["base", "keeper", "media"]
+# Hostile bytes, every kind of call, and one of each kind of take-over.
+LAB_SANITIZED = ["tests/lab/test_bad_input.py", "tests/lab/test_calls.py"] + [
+    f"tests/lab/test_failover.py::test_{case}" for case in
+    ("power_loss", "keeper_killed", "sip_worker_killed",
+     "media_worker_killed", "ringing_call_is_answered_after_failover")]
 
 
 class Totals:
@@ -156,17 +161,18 @@ def stage_fuzz(args, totals):
         totals.add(name, int(rc == 0), int(rc != 0))
 
 
-def pytest_lab(args, targets, report, timeout):
+def pytest_lab(args, build, targets, extra):
     """{test id: passed} of one pytest run over the lab, and its exit code."""
+    report = f"{TOP}/{build}/lab.xml"
     if os.path.exists(report):
         os.unlink(report)
     cmd = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
            "--tb=short", "-x" if args.first else "-ra",
            f"--junitxml={report}", *targets]
-    env = dict(os.environ, SBC_BUILD=f"{TOP}/{args.build}")
+    env = dict(os.environ, SBC_BUILD=f"{TOP}/{build}", **extra)
     p = subprocess.Popen(cmd, cwd=TOP, env=env)
     try:
-        rc = p.wait(timeout=timeout)
+        rc = p.wait(timeout=args.lab_timeout)
     except subprocess.TimeoutExpired:
         p.terminate()
         p.wait()
@@ -184,23 +190,47 @@ def pytest_lab(args, targets, report, timeout):
     return seen, rc
 
 
-def stage_lab(args, totals):
-    report = f"{TOP}/{args.build}/lab.xml"
-    seen, rc = pytest_lab(args, ["tests/lab"], report, args.lab_timeout)
+def run_lab(args, label, build, targets, totals, env):
+    seen, rc = pytest_lab(args, build, targets, env)
     bad = [name for name, ok in seen.items() if not ok]
     if 0 < len(bad) <= RETRY_MAX and not args.first:
-        again, rc = pytest_lab(args, bad, report, args.lab_timeout)
+        again, rc = pytest_lab(args, build, bad, env)
         for name in bad:
             if again.get(name):
-                totals.second_try(name)
+                totals.second_try(f"{label} {name}")
                 seen[name] = True
     failed = sum(not ok for ok in seen.values())
     if (rc or not seen) and not failed:
         failed = 1
     for name, ok in seen.items():
         if not ok:
-            print(f"  FAIL {name}")
-    totals.add("lab", sum(seen.values()), failed)
+            print(f"  FAIL {label} {name}")
+    totals.add(label, sum(seen.values()), failed)
+
+
+def stage_lab(args, totals):
+    run_lab(args, "lab", args.build, ["tests/lab"], totals, {})
+
+
+def lab_sanitized(args, san, totals, env):
+    rc, out = run(["make", "--no-print-directory", "-j2", f"SAN={san}",
+                   "all"], 1200)
+    if rc:
+        print(out)
+        totals.add(f"lab-{san} build", 0, 1)
+        return
+    run_lab(args, f"lab-{san}", f"build-{san}", LAB_SANITIZED, totals, env)
+
+
+def stage_lab_asan(args, totals):
+    """Leaks are test_leaks.py's: workers may not be traced."""
+    lab_sanitized(args, "asan", totals,
+                  {"ASAN_OPTIONS": "detect_leaks=0",
+                   "UBSAN_OPTIONS": "print_stacktrace=1"})
+
+
+def stage_lab_tsan(args, totals):
+    lab_sanitized(args, "tsan", totals, {"TSAN_OPTIONS": "halt_on_error=1"})
 
 
 def stage_chaos(args, totals):
@@ -240,7 +270,7 @@ def main():
     ap.add_argument("--first", action="store_true",
                     help="stop the lab stage at the first failure; "
                          "no second try")
-    ap.add_argument("stages", nargs="+", choices=STAGES + ["all"])
+    ap.add_argument("stages", nargs="+", choices=STAGES + ["lab-tsan", "all"])
     args = ap.parse_args()
     stages = STAGES if "all" in args.stages else args.stages
     totals = Totals()
@@ -248,7 +278,7 @@ def main():
         print(f"== {stage}", flush=True)
         t = time.monotonic()
         before = totals.passed + totals.failed
-        globals()["stage_" + stage](args, totals)
+        globals()["stage_" + stage.replace("-", "_")](args, totals)
         if totals.passed + totals.failed == before:
             print(f"  stage {stage} ran no test")
             totals.add(stage, 0, 1)

@@ -21,8 +21,8 @@ deps:
 	    apt-get install -y -q --no-install-recommends $$missing; \
 	fi
 
-.PHONY: model lab-up lab-down lab-test demo test lint format bench mutants chaos \
-	install
+.PHONY: model lab-up lab-down lab-test lab-sanitized demo test lint format \
+	bench mutants chaos install
 lab-up: all
 	tests/lab/lab up
 lab-down:
@@ -45,6 +45,10 @@ lint:
 
 lab-test: all
 	$(PYTHON) tests/run.py --build $(B) lab
+
+# The same nodes built with a sanitizer: SAN=asan (part of `make test`) or tsan.
+lab-sanitized:
+	$(PYTHON) tests/run.py --build $(B) lab-$(or $(SAN),asan)
 
 bench: all
 	$(PYTHON) tests/bench/bench.py --build $(B)

@@ -33,6 +33,8 @@ __all__ = ["ADDR", "HOSTS", "NODES", "OTHER", "REPO", "VIP", "Lab",
 SIDES = {"core": "sbc-core", "cloud": "sbc-cloud"}
 ADDR = {("core", 4): "10.10.0.50", ("core", 6): "fd00:10::50",
         ("cloud", 4): "10.20.0.50", ("cloud", 6): "fd00:20::50"}
+SANITIZER = re.compile(r"AddressSanitizer|ThreadSanitizer|LeakSanitizer|"
+                       r"[^\n]*: runtime error: ")
 OTHER = {"core": "cloud", "cloud": "core"}
 
 
@@ -155,6 +157,11 @@ class World:
         return self._counts[name]
 
     def close(self):
+        reports = self.sanitizer_reports()
+        self._close()
+        assert not reports, "\n".join(reports)
+
+    def _close(self):
         for func in reversed(self._cleanup):
             func()
         for ua in self.ua.values():
@@ -176,6 +183,18 @@ class World:
         obs = Observer(self, **kwargs)
         self._tools.append(obs)
         return obs
+
+    def sanitizer_reports(self):
+        """What a sanitizer build wrote into the nodes' logs: a worker that
+        it ended is restarted, and tests may not notice."""
+        found = []
+        for node in NODES:
+            path = self.lab.node_dir(node) / "sbcd.log"
+            text = path.read_text(errors="replace") if path.exists() else ""
+            at = SANITIZER.search(text)
+            if at:
+                found.append(f"{node}: {text[at.start():at.start() + 4000]}")
+        return found
 
     def logs(self):
         """(title, text) of everything worth reading after a failure."""
