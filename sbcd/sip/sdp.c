@@ -41,7 +41,7 @@ bool sdp_number(struct sdp_text text, uint64_t max, uint64_t *out)
 	for (size_t i = 0; i < text.size; i++) {
 		unsigned digit = (unsigned char)text.at[i] - '0';
 
-		if (digit > 9 || v > (max - digit) / 10)
+		if (digit > 9 || digit > max || v > (max - digit) / 10)
 			return false;
 		v = v * 10 + digit;
 	}
