@@ -17,6 +17,7 @@
 	X(sip_rx_requests, "SIP requests received")                            \
 	X(sip_rx_responses, "SIP responses received")                          \
 	X(sip_rx_malformed, "SIP messages dropped: not parseable")             \
+	X(sip_rx_copies, "late copies of requests absorbed")                   \
 	X(sip_rx_quarantined, "SIP messages refused: crashed a worker before") \
 	X(sip_rx_unknown_source, "SIP requests from no known session agent")   \
 	X(sip_rx_unknown_dialog, "in-dialog requests answered 481")            \

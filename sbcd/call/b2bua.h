@@ -159,6 +159,17 @@ struct call_answer {
 int b2bua_invite(struct b2bua *b, const struct call_message *m,
 		 const struct config_agent *agent, void *handle,
 		 struct call_answer *answer);
+/* The caller's leg of the call that an INVITE outside of any dialog has made
+ * already; NULL when there is none, or its transactions are still to be
+ * restored. */
+struct leg *b2bua_find_caller(struct b2bua *b, const struct call_message *m);
+/*
+ * A copy of a request that is being dealt with, or of an INVITE whose answer
+ * the peer has acknowledged: only those that came late over the change of the
+ * active node, the stack absorbs all others (RFC 3261 section 17.2.1). Nothing
+ * is to be answered: no transaction of the peer waits for it.
+ */
+bool b2bua_is_copy(const struct leg *l, const struct call_message *m);
 /* Anything but ACK and CANCEL within a dialog. */
 int b2bua_request(struct b2bua *b, struct leg *l, const struct call_message *m,
 		  void *handle, struct call_answer *answer);

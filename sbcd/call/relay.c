@@ -14,6 +14,7 @@ uint32_t leg_next_cseq(struct leg *l, struct rec_dialog *d)
 		d->local_cseq += B2BUA_CSEQ_JUMP;
 		l->restored = false;
 	}
+	d->relayed_cseq = 0;
 	return ++d->local_cseq;
 }
 
@@ -171,6 +172,7 @@ struct exchange {
 	struct b2bua *b;
 	struct leg *l, *other;
 	struct rec_dialog d, od;
+	bool again; /* the node before us has forwarded it already */
 	char sdp[REC_SDP_SIZE];
 	ssize_t sdp_size;
 };
@@ -186,6 +188,18 @@ static bool body_is_offer(const struct exchange *x,
 		return true;
 	invite = txn_find(x->l, TXN_SERVER, METHOD_INVITE);
 	return !invite || !invite->delayed;
+}
+
+/*
+ * A request that is not recorded is sent again by its sender when its answer
+ * was lost with a node. With the same number it has the same branch: to the
+ * far side it is a retransmission too, and so not done twice. An INVITE would
+ * be met with silence when its ACK had been heard.
+ */
+static bool was_relayed(const struct exchange *x, const struct call_message *m)
+{
+	return m->method != METHOD_INVITE && m->cseq == x->d.remote_cseq &&
+	       m->cseq == x->od.relayed_cseq;
 }
 
 static int forward(struct exchange *x, const struct call_message *m,
@@ -208,7 +222,12 @@ static int forward(struct exchange *x, const struct call_message *m,
 		err = txn_create(x->other, TXN_CLIENT, m->method, &client);
 	if (err)
 		goto err_free;
-	send.cseq = leg_next_cseq(x->other, &x->od);
+	if (x->again) {
+		send.cseq = x->od.local_cseq;
+	} else {
+		send.cseq = leg_next_cseq(x->other, &x->od);
+		x->od.relayed_cseq = m->cseq;
+	}
 	if (m->method == METHOD_INVITE) {
 		x->od.invite_cseq = send.cseq;
 		x->od.ack_has_sdp = false;
@@ -233,13 +252,7 @@ static int forward(struct exchange *x, const struct call_message *m,
 	store_txn_dirty(client);
 	if (leg_store(x->l, &x->d) || leg_store(x->other, &x->od))
 		log_rated(LOG_ERR, "event=dialog-store result=failed");
-	if (server->recorded) {
-		store_commit(x->l->call, token);
-	} else {
-		/* Lost, it is sent again by its sender: no need to wait. */
-		store_flush(x->l->call);
-		b->ops->committed(b->ctx, token);
-	}
+	store_commit(x->l->call, token);
 	return 0;
 err_free:
 	if (client)
@@ -247,6 +260,44 @@ err_free:
 	if (server)
 		txn_free(server);
 	return err;
+}
+
+static uint32_t acked_cseq(const struct leg *l)
+{
+	struct rec_call r;
+
+	if (call_load(l->call, &r))
+		return 0;
+	for (unsigned i = 0; i < r.legs_len; i++)
+		if (r.legs[i].leg == l->sub)
+			return r.legs[i].acked_cseq;
+	return 0;
+}
+
+/* A transaction of the node before us; of ours the stack knows. */
+static bool is_under_way(const struct leg *l, const struct call_message *m)
+{
+	if (!m->branch || !*m->branch)
+		return false;
+	for (const struct txn *t = l->call->txns; t; t = t->next)
+		if (t->leg == l && t->side == TXN_SERVER &&
+		    t->method == m->method && t->cseq == m->cseq &&
+		    !strcmp(t->branch, m->branch))
+			return true;
+	return false;
+}
+
+bool b2bua_is_copy(const struct leg *l, const struct call_message *m)
+{
+	return is_under_way(l, m) ||
+	       (m->method == METHOD_INVITE && m->cseq <= acked_cseq(l));
+}
+
+struct leg *b2bua_find_caller(struct b2bua *b, const struct call_message *m)
+{
+	struct call *c = setup_find(b, m);
+
+	return c && !c->restore_pending ? leg_find_sub(c, 0) : NULL;
 }
 
 static int relay_request(struct b2bua *b, struct leg *l,
@@ -262,6 +313,7 @@ static int relay_request(struct b2bua *b, struct leg *l,
 	status = check_request(l, &x.d, x.other, &x.od, m, answer);
 	if (status)
 		return status;
+	x.again = was_relayed(&x, m);
 	x.d.remote_cseq = m->cseq;
 	if (m->method == METHOD_INVITE || m->method == METHOD_UPDATE)
 		dialog_learn(&x.d, m, false);

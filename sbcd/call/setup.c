@@ -540,6 +540,22 @@ static bool ack_answer(struct leg *l, struct txn *server,
 	return !server->delayed || x.zd.ack_has_sdp;
 }
 
+/* Whoever says ACK has the answer: copies of its INVITE mean nothing more. */
+static void note_acked(struct leg *l, uint32_t cseq)
+{
+	struct call *c = l->call;
+	struct rec_call r;
+
+	if (call_load(c, &r))
+		return;
+	for (unsigned i = 0; i < r.legs_len; i++)
+		if (r.legs[i].leg == l->sub)
+			r.legs[i].acked_cseq = cseq;
+	r.next_txn = c->next_txn;
+	if (call_store(c, &r))
+		log_rated(LOG_ERR, "event=call-store result=failed");
+}
+
 void setup_ack(struct leg *l, struct txn *server, const struct call_message *m)
 {
 	struct call *c = l->call;
@@ -558,6 +574,7 @@ void setup_ack(struct leg *l, struct txn *server, const struct call_message *m)
 		return;
 	}
 	usable = ack_answer(l, server, m) || !server->delayed;
+	note_acked(l, m->cseq);
 	if (c->state == CALL_ANSWERED) {
 		call_event(c, CALL_EV_ACK, &(struct end_info){0});
 	} else {

@@ -31,6 +31,7 @@ static const struct record_field call_leg_fields[] = {
 	FIELD(2, RT_U8, rec_call_leg, role),
 	FIELD(3, RT_STR, rec_call_leg, sip_interface),
 	FIELD(4, RT_STR, rec_call_leg, agent),
+	FIELD(5, RT_U32, rec_call_leg, acked_cseq),
 	END,
 };
 
@@ -74,6 +75,7 @@ static const struct record_field dialog_fields[] = {
 	FIELD(19, RT_U64, rec_dialog, session_expires_ms),
 	FIELD(20, RT_U8, rec_dialog, session_refresher),
 	FIELD(21, RT_BOOL, rec_dialog, ack_has_sdp),
+	FIELD(22, RT_U32, rec_dialog, relayed_cseq),
 	END,
 };
 

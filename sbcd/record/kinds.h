@@ -80,6 +80,8 @@ struct rec_call_leg {
 	uint8_t role; /* enum rec_leg_role */
 	char sip_interface[REC_NAME_SIZE];
 	char agent[REC_NAME_SIZE]; /* session agent, "" = none known */
+	uint32_t acked_cseq; /* of the peer's last INVITE that ended in an ACK
+			      * of our 2xx, 0 = none */
 };
 
 struct rec_call {
@@ -124,6 +126,8 @@ struct rec_dialog {
 	uint64_t session_expires_ms; /* RFC 4028 deadline, 0 = none */
 	uint8_t session_refresher; /* 0 none, 1 us, 2 the peer */
 	bool ack_has_sdp; /* the ACK of our last INVITE carried local_sdp */
+	uint32_t relayed_cseq; /* of the other leg's request that local_cseq
+				* was taken for, 0 = for one of our own */
 };
 
 enum rec_txn_side { TXN_SERVER = 1, TXN_CLIENT = 2 };

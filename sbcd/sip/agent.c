@@ -72,14 +72,13 @@ static int agent_create(struct sip_worker *w, struct sip_agent *a,
 	a->w = w;
 	a->sif = sif;
 	a->nta = nta_agent_create(
-		w->root, (url_string_t *)-1, NULL, a, NTATAG_UA(0),
+		w->root, (url_string_t *)-1, ingress_message, a, NTATAG_UA(0),
 		NTATAG_MERGE_482(0), NTATAG_EXTRA_100(0), NTATAG_PASS_100(1),
 		NTATAG_CANCEL_487(0), NTATAG_SERVER_RPORT(1),
 		NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0), NTATAG_TIMEOUT_408(1),
 		NTATAG_UDP_MTU(SIP_UDP_MTU),
 		NTATAG_MAXSIZE(SIP_MESSAGE_MAX_BYTES),
-		NTATAG_TIMER_C(SIP_TIMER_C_MS),
-		NTATAG_MAX_PROCEEDING(SIP_PROCEEDING_MAX), TAG_END());
+		NTATAG_TIMER_C(SIP_TIMER_C_MS), TAG_END());
 	if (!a->nta)
 		return -ENOMEM;
 	for (size_t p = 0; p < sif->ports_len; p++)
@@ -88,13 +87,9 @@ static int agent_create(struct sip_worker *w, struct sip_agent *a,
 			if (err)
 				return err;
 		}
-	a->leg = nta_leg_tcreate(a->nta, ingress_request, a,
-				 NTATAG_NO_DIALOG(1), TAG_END());
 	a->stray = nta_outgoing_default(a->nta, (nta_response_f *)ingress_stray,
 					(struct txn *)a);
-	if (!a->leg || !a->stray)
-		return -ENOMEM;
-	return 0;
+	return a->stray ? 0 : -ENOMEM;
 }
 
 int agents_create(struct sip_worker *w)

@@ -158,8 +158,8 @@ static struct leg *find_leg(struct sip_agent *a, const struct call_message *m,
 	return l;
 }
 
-static int dispatch_dialog(struct sip_agent *a, const struct call_message *m,
-			   nta_incoming_t *irq, const sip_t *sip)
+static void dispatch_dialog(struct sip_agent *a, const struct call_message *m,
+			    nta_incoming_t *irq, const sip_t *sip)
 {
 	struct call_answer answer = {0};
 	struct rec_dialog d;
@@ -169,16 +169,15 @@ static int dispatch_dialog(struct sip_agent *a, const struct call_message *m,
 	if (!l) {
 		counters_add(a->w->counters, COUNTER_sip_rx_unknown_dialog, 1);
 		ingress_refuse(irq, sip, 481, NULL);
-		return 0;
+		return;
 	}
 	if (m->method == METHOD_OPTIONS) {
 		ingress_refuse(irq, sip, 200, NULL);
-		return 0;
+		return;
 	}
 	status = b2bua_request(a->w->b2bua, l, m, irq, &answer);
 	if (status)
 		ingress_refuse(irq, sip, status, &answer);
-	return 0;
 }
 
 static void handle_ack(struct sip_agent *a, const struct call_message *m)
@@ -209,9 +208,9 @@ static void handle_cancel(struct sip_agent *a, const struct call_message *m,
  * ------------------------------------------------------------------------------
  */
 
-static int dispatch_new(struct sip_agent *a, const struct config_agent *agent,
-			const struct call_message *m, nta_incoming_t *irq,
-			const sip_t *sip)
+static void dispatch_new(struct sip_agent *a, const struct config_agent *agent,
+			 const struct call_message *m, nta_incoming_t *irq,
+			 const sip_t *sip)
 {
 	struct call_answer answer = {0};
 	int status;
@@ -219,20 +218,20 @@ static int dispatch_new(struct sip_agent *a, const struct config_agent *agent,
 	switch (m->method) {
 	case METHOD_OPTIONS:
 		ingress_refuse(irq, sip, 200, NULL);
-		return 0;
+		return;
 	case METHOD_INVITE:
 		break;
 	case METHOD_OTHER:
 		ingress_refuse(irq, sip, 405, NULL);
-		return 0;
+		return;
 	default:
 		counters_add(a->w->counters, COUNTER_sip_rx_unknown_dialog, 1);
 		ingress_refuse(irq, sip, 481, NULL);
-		return 0;
+		return;
 	}
 	if (!m->contact || !*m->contact) {
 		ingress_refuse(irq, sip, 400, NULL);
-		return 0;
+		return;
 	}
 	if (a->w->quiesce_wanted) {
 		answer.retry_after_s = 1;
@@ -252,7 +251,13 @@ static int dispatch_new(struct sip_agent *a, const struct config_agent *agent,
 			answer.text);
 		ingress_refuse(irq, sip, status, &answer);
 	}
-	return 0;
+}
+
+/* The stack's transaction for a request; it answers or ends it itself. */
+static nta_incoming_t *transaction(struct sip_agent *a, msg_t *msg, sip_t *sip)
+{
+	return nta_incoming_create(a->nta, NULL, msg_ref_create(msg), sip,
+				   TAG_END());
 }
 
 /* A dialog's peer may have another address than its session agent. */
@@ -264,86 +269,109 @@ static bool dialog_peer(struct sip_agent *a, const struct call_message *m)
 	       addr_equal_ip(&d.peer, &m->source);
 }
 
-static int dispatch(struct sip_agent *a, const struct call_message *m,
-		    nta_incoming_t *irq, const sip_t *sip)
+static void dispatch(struct sip_agent *a, const struct config_agent *agent,
+		     const struct call_message *m, nta_incoming_t *irq,
+		     const sip_t *sip)
 {
-	const struct config_agent *agent = agent_peer(a, &m->source);
 	int status;
 
-	if (!agent && !dialog_peer(a, m)) {
-		counters_add(a->w->counters, COUNTER_sip_rx_unknown_source, 1);
-		log_rated(LOG_NOTICE, "event=sip-unknown-source interface=%s",
-			  a->sif->name);
-		if (m->method == METHOD_ACK)
-			nta_incoming_destroy(irq);
-		else
-			ingress_refuse(irq, sip, 403, NULL);
-		return 0;
-	}
-	if (m->method == METHOD_ACK) {
-		handle_ack(a, m);
-		nta_incoming_destroy(irq);
-		return 0;
-	}
 	if (m->method == METHOD_CANCEL) {
 		handle_cancel(a, m, irq, sip);
-		return 0;
+		return;
 	}
 	if (!known_method(m->method_name)) {
 		ingress_refuse(irq, sip, 501, NULL);
-		return 0;
+		return;
 	}
 	status = check_request(a, m, sip);
 	if (status) {
 		counters_add(a->w->counters, COUNTER_sip_rejected, 1);
 		ingress_refuse(irq, sip, status, NULL);
-		return 0;
+		return;
 	}
 	if (!check_extensions(irq, sip))
-		return 0;
-	if (m->to_tag && *m->to_tag) {
-		if (m->method == METHOD_OTHER) {
-			ingress_refuse(irq, sip, 405, NULL);
-			return 0;
-		}
-		return dispatch_dialog(a, m, irq, sip);
-	}
-	return dispatch_new(a, agent, m, irq, sip);
+		return;
+	if (!m->to_tag || !*m->to_tag)
+		dispatch_new(a, agent, m, irq, sip);
+	else if (m->method == METHOD_OTHER)
+		ingress_refuse(irq, sip, 405, NULL);
+	else
+		dispatch_dialog(a, m, irq, sip);
 }
 
-int ingress_request(struct sip_agent *a, nta_leg_t *leg, nta_incoming_t *irq,
-		    sip_t const *sip)
+static bool is_copy(struct sip_agent *a, const struct call_message *m)
 {
-	bool ack = sip->sip_request->rq_method == sip_method_ack;
+	struct rec_dialog d;
+	struct leg *l = NULL;
+
+	if (m->to_tag && *m->to_tag)
+		l = find_leg(a, m, &d);
+	else if (m->method == METHOD_INVITE)
+		l = b2bua_find_caller(a->w->b2bua, m);
+	if (!l || !b2bua_is_copy(l, m))
+		return false;
+	counters_add(a->w->counters, COUNTER_sip_rx_copies, 1);
+	return true;
+}
+
+static void take(struct sip_agent *a, const struct call_message *m, msg_t *msg,
+		 sip_t *sip)
+{
+	const struct config_agent *agent = agent_peer(a, &m->source);
+	bool known = agent || dialog_peer(a, m);
+	nta_incoming_t *irq;
+
+	if (!known) {
+		counters_add(a->w->counters, COUNTER_sip_rx_unknown_source, 1);
+		log_rated(LOG_NOTICE, "event=sip-unknown-source interface=%s",
+			  a->sif->name);
+	}
+	if (m->method == METHOD_ACK) {
+		if (known)
+			handle_ack(a, m);
+		return;
+	}
+	if (known && is_copy(a, m))
+		return;
+	irq = transaction(a, msg, sip);
+	if (!irq)
+		return;
+	if (known)
+		dispatch(a, agent, m, irq, sip);
+	else
+		ingress_refuse(irq, sip, 403, NULL);
+}
+
+int ingress_message(struct sip_agent *a, nta_agent_t *nta, msg_t *msg,
+		    sip_t *sip)
+{
+	nta_incoming_t *irq;
 	struct addr source;
 	struct facts f;
-	msg_t *msg;
-	int err;
+	int refuse = 0;
 
+	if (!sip->sip_request)
+		goto out;
 	counters_add(a->w->counters, COUNTER_sip_rx_requests, 1);
-	if (!b2bua_active(a->w->b2bua)) {
-		if (!ack)
-			return 503;
-		nta_incoming_destroy(irq);
-		return 0;
-	}
-	msg = nta_incoming_getrequest(irq);
 	facts_source(&source, msg);
 	facts_init(&f);
-	err = facts_read(&f, a, sip, &source);
-	if (!err) {
-		err = dispatch(a, &f.m, irq, sip);
-	} else {
+	if (!b2bua_active(a->w->b2bua))
+		refuse = 503;
+	else if (facts_read(&f, a, sip, &source))
+		refuse = 400;
+	else
+		take(a, &f.m, msg, sip);
+	if (refuse == 400)
 		counters_add(a->w->counters, COUNTER_sip_rx_malformed, 1);
-		if (ack)
-			nta_incoming_destroy(irq);
-		else
-			ingress_refuse(irq, sip, 400, NULL);
-		err = 0;
+	if (refuse && sip->sip_request->rq_method != sip_method_ack) {
+		irq = transaction(a, msg, sip);
+		if (irq)
+			ingress_refuse(irq, sip, refuse, NULL);
 	}
 	facts_finish(&f);
+out:
 	msg_destroy(msg);
-	return err;
+	return 0;
 }
 
 int ingress_stray(struct sip_agent *a, nta_outgoing_t *orq, sip_t const *sip)

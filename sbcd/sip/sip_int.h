@@ -21,7 +21,6 @@ enum {
 	SIP_PARTIAL_TIMEOUT_MS = 30000,
 	SIP_QUEUE_LEN = 1000,
 	SIP_UDP_RMEM_BYTES = 4 * 1024 * 1024,
-	SIP_PROCEEDING_MAX = 20000,
 	SIP_TIMER_C_MS = 24 * 3600 * 1000, /* ours is the call's ring timer */
 	SIP_LINK_BUDGET = 256,
 	SIP_SLOW_MS = 100,
@@ -37,7 +36,6 @@ struct sip_agent {
 	struct sip_worker *w;
 	const struct config_sip_interface *sif;
 	nta_agent_t *nta;
-	nta_leg_t *leg; /* takes every request */
 	nta_outgoing_t *stray;
 	usize_t bad_messages; /* already counted */
 };
@@ -110,8 +108,9 @@ void facts_source(struct addr *out, msg_t *msg);
 
 /* ---- ingress.c -------------------------------------------------------------
  */
-int ingress_request(struct sip_agent *a, nta_leg_t *leg, nta_incoming_t *irq,
-		    sip_t const *sip);
+/* Every request the stack has no transaction for. */
+int ingress_message(struct sip_agent *a, nta_agent_t *nta, msg_t *msg,
+		    sip_t *sip);
 int ingress_stray(struct sip_agent *a, nta_outgoing_t *orq, sip_t const *sip);
 /* Answers on our own. */
 void ingress_refuse(nta_incoming_t *irq, const sip_t *sip, int status,

@@ -137,6 +137,96 @@ static void reinvite_goes_on(void **state)
 	expect_sent("ACK 1 core");
 }
 
+static bool copy_of(enum call_method method, char side, uint32_t cseq,
+		    const char *branch)
+{
+	struct call_message m = message(method, side, cseq, NULL);
+
+	m.branch = branch;
+	return b2bua_is_copy(leg_at(side), &m);
+}
+
+/* What the node before us was asked comes once more. */
+static void copies_are_known(void **state)
+{
+	established();
+	assert_int_equal(ask(METHOD_INVITE, 'z', 5, "hold"), 0);
+	fake_take_over();
+	assert_true(copy_of(METHOD_INVITE, 'z', 5, "z9hG4bKx"));
+	/* The same number is not enough while it is not answered. */
+	assert_false(copy_of(METHOD_INVITE, 'z', 5, "z9hG4bKy"));
+	assert_false(copy_of(METHOD_UPDATE, 'z', 5, "z9hG4bKx"));
+	assert_false(copy_of(METHOD_INVITE, 'z', 6, "z9hG4bKx"));
+	respond(METHOD_INVITE, 'a', 200, "held");
+	assert_true(copy_of(METHOD_INVITE, 'z', 5, "z9hG4bKx"));
+	fake_take_over();
+	assert_true(copy_of(METHOD_INVITE, 'z', 5, "z9hG4bKx"));
+	acknowledge('z', 5, NULL);
+	fake_take_over();
+	/* It has its answer, and so have those before it. */
+	assert_true(copy_of(METHOD_INVITE, 'z', 5, "z9hG4bKx"));
+	assert_true(copy_of(METHOD_INVITE, 'z', 4, "z9hG4bKw"));
+	assert_false(copy_of(METHOD_INVITE, 'z', 6, "z9hG4bKz"));
+	assert_false(copy_of(METHOD_INFO, 'z', 5, "z9hG4bKx"));
+}
+
+/* One that was refused is asked again: its answer may have been lost. */
+static void refused_is_no_copy(void **state)
+{
+	established();
+	assert_int_equal(ask(METHOD_INVITE, 'a', 2, "hold"), 0);
+	respond(METHOD_INVITE, 'z', 488, NULL);
+	fake_take_over();
+	assert_false(copy_of(METHOD_INVITE, 'a', 2, "z9hG4bKx"));
+	assert_true(copy_of(METHOD_INVITE, 'a', 1, "z9hG4bKx"));
+}
+
+static void the_first_invite_too(void **state)
+{
+	struct call_message m = message(METHOD_INVITE, 'a', 1, "offer");
+
+	assert_null(b2bua_find_caller(fake.b, &m));
+	assert_int_equal(place("offer"), 0);
+	assert_ptr_equal(b2bua_find_caller(fake.b, &m), leg_at('a'));
+	assert_true(copy_of(METHOD_INVITE, 'a', 1, "z9hG4bKx"));
+	respond(METHOD_INVITE, 'z', 200, "answer");
+	acknowledge('a', 1, NULL);
+	fake_take_over();
+	assert_ptr_equal(b2bua_find_caller(fake.b, &m), leg_at('a'));
+	assert_true(copy_of(METHOD_INVITE, 'a', 1, "z9hG4bKx"));
+}
+
+/* To the far side an INFO that is sent again is the very same. */
+static void info_keeps_its_number(void **state)
+{
+	established();
+	assert_int_equal(ask(METHOD_INFO, 'a', 2, NULL), 0);
+	expect_sent("> INFO 2 z");
+	fake_take_over();
+	assert_int_equal(ask(METHOD_INFO, 'a', 2, NULL), 0);
+	expect_sent("> INFO 2 z");
+	respond(METHOD_INFO, 'z', 200, NULL);
+	expect_sent("< 200 a");
+	assert_int_equal(ask(METHOD_INFO, 'a', 3, NULL), 0);
+	expect_sent("> INFO 13 z");
+}
+
+/* Its number was used for something else since. */
+static void info_gets_a_new_number(void **state)
+{
+	established();
+	assert_int_equal(ask(METHOD_INFO, 'a', 2, NULL), 0);
+	respond(METHOD_INFO, 'z', 200, NULL);
+	assert_int_equal(ask(METHOD_INFO, 'a', 3, NULL), 0);
+	respond(METHOD_INFO, 'z', 200, NULL);
+	fake_take_over();
+	assert_int_equal(ask(METHOD_INFO, 'a', 4, NULL), 0);
+	expect_sent("> INFO 14 z");
+	fake_take_over();
+	assert_int_equal(ask(METHOD_BYE, 'a', 5, NULL), 0);
+	expect_sent("> BYE 25 z");
+}
+
 /* Records are put one after the other: any prefix may be what is left. */
 static void every_prefix(void **state)
 {
@@ -424,6 +514,11 @@ int main(void)
 		CASE(cancelled_goes_on),
 		CASE(cancelled_before_a_response),
 		CASE(reinvite_goes_on),
+		CASE(copies_are_known),
+		CASE(refused_is_no_copy),
+		CASE(the_first_invite_too),
+		CASE(info_keeps_its_number),
+		CASE(info_gets_a_new_number),
 		CASE(every_prefix),
 		CASE(broken_records),
 		CASE(deletions_are_followed),

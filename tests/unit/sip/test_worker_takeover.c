@@ -260,6 +260,68 @@ static void reinvite_pending(void **state)
 	bye(&a, &um);
 }
 
+/* Answered and acknowledged before: whoever still sends it, waits for nothing
+ * any more. */
+static void late_copies(void **state)
+{
+	char *first, *again;
+
+	dlg_new(&a, &pbx, tcp_peers ? "7000" : "2000");
+	first = keep(make_request(&a, "INVITE", ++a.cseq, NULL,
+				  sdp_text("10.10.0.50", 30000, "")));
+	ua_send(&pbx, first);
+	expect(&um, "INVITE");
+	dlg_accept(&b, &um);
+	answer_to(&um, keep(um.msg), 200, "callee", NULL,
+		  sdp_text("10.20.0.50", 40000, ""));
+	expect_status(&pbx, 200, "INVITE");
+	learn(&a);
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	again = keep(make_request(&a, "INVITE", ++a.cseq, NULL,
+				  sdp_text("10.10.0.50", 30000,
+					   "a=sendonly\r\n")));
+	ua_send(&pbx, again);
+	expect(&um, "INVITE");
+	answer_to(&um, keep(um.msg), 200, NULL, NULL,
+		  sdp_text("10.20.0.50", 40000, "a=recvonly\r\n"));
+	expect_status(&pbx, 200, "INVITE");
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	take_over();
+	ua_send(&pbx, again);
+	ua_send(&pbx, first);
+	expect_nothing(&pbx, "a copy of what is over");
+	expect_nothing(&um, "a copy of what is over");
+	assert_int_equal(counters_get(keeper.counters, COUNTER_sip_rx_copies),
+			 2);
+	reinvite(&a, &um, sdp_text("10.10.0.50", 30000, ""),
+		 sdp_text("10.20.0.50", 40000, ""));
+	bye(&a, &um);
+}
+
+/* An INFO has no record; the far side takes the second for a copy. */
+static void info_pending(void **state)
+{
+	char *info, *there;
+
+	establish();
+	info = keep(make_request(&a, "INFO", ++a.cseq,
+				 "Content-Type: application/dtmf-relay\r\n",
+				 "Signal=5\r\n"));
+	ua_send(&pbx, info);
+	expect(&um, "INFO");
+	there = keep(um.msg);
+	take_over();
+	ua_send(&pbx, info);
+	expect(&um, "INFO");
+	assert_string_equal(header(um.msg, "Via"), header(there, "Via"));
+	assert_string_equal(header(um.msg, "CSeq"), header(there, "CSeq"));
+	answer_to(&um, keep(um.msg), 200, NULL, NULL, NULL);
+	expect_status(&pbx, 200, "INFO");
+	bye(&a, &um);
+}
+
 static void update_pending(void **state)
 {
 	establish();
@@ -591,6 +653,7 @@ static int run_all(const char *name)
 		CASE(ringing_without_an_offer), CASE(answer_unacked),
 		CASE(early_media_and_prack),	CASE(reinvite_pending),
 		CASE(update_pending),		CASE(bye_pending),
+		CASE(late_copies),		CASE(info_pending),
 		CASE(cancel_pending),		CASE(cancel_forgotten),
 		CASE(cancel_too_late),		CASE(cancel_before_a_response),
 		CASE(cancel_unanswered),	CASE(rejection_unanswered),
