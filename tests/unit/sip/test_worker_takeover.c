@@ -278,9 +278,9 @@ static void late_copies(void **state)
 	learn(&a);
 	ack(&a, NULL);
 	expect(&um, "ACK");
-	again = keep(make_request(&a, "INVITE", ++a.cseq, NULL,
-				  sdp_text("10.10.0.50", 30000,
-					   "a=sendonly\r\n")));
+	again = keep(
+		make_request(&a, "INVITE", ++a.cseq, NULL,
+			     sdp_text("10.10.0.50", 30000, "a=sendonly\r\n")));
 	ua_send(&pbx, again);
 	expect(&um, "INVITE");
 	answer_to(&um, keep(um.msg), 200, NULL, NULL,
@@ -646,18 +646,30 @@ static void replay_is_idempotent(void **state)
 static int run_all(const char *name)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(established_caller_ends),	CASE(established_callee_ends),
-		CASE(reinvites_after),		CASE(ringing),
-		CASE(ringing_then_cancelled),	CASE(ringing_then_rejected),
-		CASE(answered_in_between),	CASE(trying),
-		CASE(ringing_without_an_offer), CASE(answer_unacked),
-		CASE(early_media_and_prack),	CASE(reinvite_pending),
-		CASE(update_pending),		CASE(bye_pending),
-		CASE(late_copies),		CASE(info_pending),
-		CASE(cancel_pending),		CASE(cancel_forgotten),
-		CASE(cancel_too_late),		CASE(cancel_before_a_response),
-		CASE(cancel_unanswered),	CASE(rejection_unanswered),
-		CASE(required_unpracked),	CASE(required_and_pracked),
+		CASE(established_caller_ends),
+		CASE(established_callee_ends),
+		CASE(reinvites_after),
+		CASE(ringing),
+		CASE(ringing_then_cancelled),
+		CASE(ringing_then_rejected),
+		CASE(answered_in_between),
+		CASE(trying),
+		CASE(ringing_without_an_offer),
+		CASE(answer_unacked),
+		CASE(early_media_and_prack),
+		CASE(reinvite_pending),
+		CASE(update_pending),
+		CASE(bye_pending),
+		CASE(late_copies),
+		CASE(info_pending),
+		CASE(cancel_pending),
+		CASE(cancel_forgotten),
+		CASE(cancel_too_late),
+		CASE(cancel_before_a_response),
+		CASE(cancel_unanswered),
+		CASE(rejection_unanswered),
+		CASE(required_unpracked),
+		CASE(required_and_pracked),
 	};
 
 	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
