@@ -273,6 +273,8 @@ static void peer_gone(struct ha_engine *e)
 
 	e->peer_present = false;
 	e->peer_known = false;
+	/* It may come back as an older release. */
+	e->peer_max_version = 0;
 	donor_end(e, "the peer left", false);
 	e->donor.resync_due = false;
 	joiner_donor_gone(e);
@@ -409,4 +411,7 @@ void ha_engine_get_stats(const struct ha_engine *e, struct ha_engine_stats *out)
 	out->unacked_frames = (uint32_t)(e->donor.last - e->donor.acked);
 	out->in_sync = e->in_sync;
 	out->peer_present = e->peer_present;
+	out->own_wire_version = HA_WIRE_VERSION;
+	out->peer_wire_version = e->peer_max_version;
+	out->wire_version = ha_wire_speak(HA_WIRE_VERSION, e->peer_max_version);
 }

@@ -152,6 +152,8 @@ struct ha_engine_stats {
 	uint32_t unacked_frames;
 	bool in_sync;
 	bool peer_present;
+	/* Highest that each node speaks, 0 = not heard; of frames sent now. */
+	uint8_t own_wire_version, peer_wire_version, wire_version;
 };
 void ha_engine_get_stats(const struct ha_engine *e,
 			 struct ha_engine_stats *out);

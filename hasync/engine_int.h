@@ -137,7 +137,7 @@ struct ha_engine {
 	uint64_t status_ms;
 	bool peer_known;
 	struct ha_status peer;
-	uint8_t peer_max_version;
+	uint8_t peer_max_version; /* 0: not heard since it is there */
 
 	/* Out. */
 	struct queued *queue, **queue_tail;

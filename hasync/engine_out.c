@@ -98,18 +98,10 @@ void out_drop_all(struct ha_engine *e)
 	batch_reset(&e->chunk);
 }
 
-/* Speak what both understand. */
-static uint8_t spoken_version(const struct ha_engine *e)
-{
-	if (e->peer_max_version && e->peer_max_version < HA_WIRE_VERSION)
-		return e->peer_max_version;
-	return HA_WIRE_VERSION;
-}
-
 static void fill_head(const struct ha_engine *e, struct ha_head *h,
 		      uint64_t epoch, uint64_t seq)
 {
-	h->version = spoken_version(e);
+	h->version = ha_wire_speak(HA_WIRE_VERSION, e->peer_max_version);
 	h->max_version = HA_WIRE_VERSION;
 	h->node = e->p.node;
 	h->epoch = epoch;

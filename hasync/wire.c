@@ -88,6 +88,13 @@ uint64_t ha_read_uint(struct ha_reader *r, unsigned bytes)
 
 /* ---- header -------------------------------------------------------------- */
 
+uint8_t ha_wire_speak(uint8_t own_max, uint8_t peer_max)
+{
+	if (!peer_max)
+		return HA_WIRE_VERSION_FIRST;
+	return peer_max < own_max ? peer_max : own_max;
+}
+
 void ha_head_write(struct ha_writer *w, const struct ha_head *head)
 {
 	ha_write_bytes(w, magic, sizeof(magic));

@@ -13,9 +13,12 @@
  *  16  seq          8   of the sender's record stream, 0 outside it
  *  24  length       4   of the body that follows
  *
- * All numbers are big-endian. Both nodes speak min(max_version). A body with
- * fixed members may grow at its end: what follows is not looked at. STATUS is
- * tag-length-value: unknown tags are skipped.
+ * All numbers are big-endian. Both nodes speak min(max_version); to a peer that
+ * has not been heard yet a node speaks version 1, which every release
+ * understands. A body with fixed members may grow at its end: what follows is
+ * not looked at. STATUS is tag-length-value: unknown tags are skipped. A frame
+ * of an unknown type is dropped, and so is a STATUS with an unknown role: both
+ * need a new version.
  *
  * Guarantees: decoding never reads outside the frame, allocates nothing, and
  * what it accepts encodes to an equal frame.
@@ -33,6 +36,7 @@
 
 enum {
 	HA_WIRE_VERSION = 1, /* highest this code speaks */
+	HA_WIRE_VERSION_FIRST = 1, /* every release speaks it */
 	HA_HEAD_BYTES = 28,
 	HA_FRAME_MAX_BYTES = 65536, /* header included */
 	HA_BATCH_HEAD_BYTES = 4,
@@ -148,6 +152,10 @@ int ha_frame_decode(struct ha_frame *out, const void *data, size_t size)
 /* head.length is computed. -EMSGSIZE, -EINVAL. */
 int ha_frame_encode(const struct ha_frame *frame, uint8_t *out, size_t capacity,
 		    size_t *size) __attribute__((warn_unused_result));
+
+/* The version to speak to a peer that could speak up to `peer_max`; 0 = it has
+ * not been heard. */
+uint8_t ha_wire_speak(uint8_t own_max, uint8_t peer_max);
 
 /* Header at the start of `w`; ha_head_finish() sets its length. */
 void ha_head_write(struct ha_writer *w, const struct ha_head *head);

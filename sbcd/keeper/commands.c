@@ -37,34 +37,39 @@ static json_t *paths_json(struct keeper *k)
 	return list;
 }
 
-static json_t *peer_json(struct keeper *k)
+static json_t *peer_json(struct keeper *k, const struct ha_engine_stats *stats)
 {
 	const struct roles *r = &k->roles;
 	bool member = r->ev.peer_left == HA_LEFT_NOT;
 
 	return json_pack(
-		"{s:s,s:s,s:b,s:i,s:s,s:I}", "name",
+		"{s:s,s:s,s:b,s:i,s:s,s:i,s:I}", "name",
 		k->config->cluster.peers[r->ev.peer_node - 1], "role",
 		r->ev.peer_known ? ha_role_name(r->ev.peer_role) : "unknown",
 		"connected", member, "health", member ? (int)r->peer.health : 0,
-		"version", r->peer.version, "calls",
+		"version", r->peer.version, "wire-version",
+		(int)stats->peer_wire_version, "calls",
 		(json_int_t)(member ? r->ev.peer_calls : 0));
 }
 
 static json_t *records_json(struct keeper *k)
 {
 	const struct ha_store *store = ha_engine_store(k->engine);
+	size_t unknown = ha_store_count(store);
 	json_t *root = json_object();
 
 	for (uint8_t kind = 1; kind < REC_KIND_MAX; kind++) {
 		const struct record_kind_info *info = record_kind_info(kind);
+		size_t count = ha_store_count_kind(store, kind);
 
-		if (info)
-			json_object_set_new(
-				root, info->name,
-				json_integer((json_int_t)ha_store_count_kind(
-					store, kind)));
+		if (!info)
+			continue;
+		json_object_set_new(root, info->name,
+				    json_integer((json_int_t)count));
+		unknown -= count;
 	}
+	/* Of a newer release: kept and passed on. */
+	json_object_set_new(root, "unknown", json_integer((json_int_t)unknown));
 	json_object_set_new(root, "total",
 			    json_integer((json_int_t)ha_store_count(store)));
 	json_object_set_new(
@@ -85,14 +90,16 @@ static void show_redundancy(struct keeper *k, uint64_t id,
 	control_reply(
 		k->control, id,
 		json_pack(
-			"{s:s,s:i,s:s,s:s,s:I,s:s,s:o,s:b,s:s,s:f,s:o,s:o,s:o,s:o,"
-			"s:o}",
+			"{s:s,s:i,s:s,s:i,s:i,s:s,s:s,s:I,s:s,s:o,s:b,s:s,s:f,"
+			"s:o,s:o,s:o,s:o,s:o}",
 			"node", k->node.name, "node-id", (int)k->node.id,
-			"role", ha_role_name(r->role), "service",
-			service_name(k->service.state), "since-ms",
+			"version", SBC_VERSION, "wire-version",
+			(int)stats.own_wire_version, "wire-version-in-use",
+			(int)stats.wire_version, "role", ha_role_name(r->role),
+			"service", service_name(k->service.state), "since-ms",
 			(json_int_t)r->since_wall_ms, "epoch", epoch, "peer",
-			peer_json(k), "in-sync", r->in_sync, "sync-reason",
-			r->sync_reason, "replication-lag-ms",
+			peer_json(k, &stats), "in-sync", r->in_sync,
+			"sync-reason", r->sync_reason, "replication-lag-ms",
 			(double)stats.lag_us / 1000, "records", records_json(k),
 			"right", role_evidence_to_json(k), "fence",
 			fence_to_json(k), "paths", paths_json(k), "timeline",

@@ -213,37 +213,47 @@ static FILE *golden_open(const char *name, const char *mode)
  * Frames of a released version never change. GOLDEN_UPDATE=1 writes the file
  * of a type that has none yet.
  */
-static void golden_bytes(void **state)
+static void golden_frame(const char *name, const struct ha_frame *f)
 {
 	static uint8_t want[HA_FRAME_MAX_BYTES], got[HA_FRAME_MAX_BYTES];
+	size_t size = encode(f, got), n = 0;
+	FILE *file = golden_open(name, "r");
+	struct ha_frame out;
+	unsigned byte;
+
+	if (!file && getenv("GOLDEN_UPDATE")) {
+		file = golden_open(name, "w");
+		assert_non_null(file);
+		for (size_t i = 0; i < size; i++)
+			fprintf(file, "%02x%s", got[i],
+				i % 32 == 31 || i + 1 == size ? "\n" : "");
+		fclose(file);
+		return;
+	}
+	if (!file)
+		fail_msg("frame-%s.hex is missing", name);
+	while (fscanf(file, "%2x", &byte) == 1)
+		want[n++] = (uint8_t)byte;
+	fclose(file);
+	assert_int_equal(n, size);
+	assert_memory_equal(want, got, size);
+	/* And they are still understood. */
+	assert_int_equal(ha_frame_decode(&out, want, n), 0);
+	assert_same(f, &out);
+}
+
+static void golden_bytes(void **state)
+{
+	struct ha_frame f;
 
 	for (uint8_t type = 1; type < HA_FRAME_TYPE_END; type++) {
-		struct ha_frame f = sample(type), out;
-		size_t size = encode(&f, got), n = 0;
-		FILE *file = golden_open(names[type], "r");
-		unsigned byte;
-
-		if (!file && getenv("GOLDEN_UPDATE")) {
-			file = golden_open(names[type], "w");
-			assert_non_null(file);
-			for (size_t i = 0; i < size; i++)
-				fprintf(file, "%02x%s", got[i],
-					i % 32 == 31 || i + 1 == size ? "\n"
-								      : "");
-			fclose(file);
-			continue;
-		}
-		if (!file)
-			fail_msg("frame-%s.hex is missing", names[type]);
-		while (fscanf(file, "%2x", &byte) == 1)
-			want[n++] = (uint8_t)byte;
-		fclose(file);
-		assert_int_equal(n, size);
-		assert_memory_equal(want, got, size);
-		/* And they are still understood. */
-		assert_int_equal(ha_frame_decode(&out, want, n), 0);
-		assert_same(&f, &out);
+		f = sample(type);
+		golden_frame(names[type], &f);
 	}
+	f = sample(HA_FRAME_STATUS);
+	f.status.fence[0] = 0xc1c2c3c4c5c6c7c8;
+	f.status.fence[1] = 0xd1d2d3d4d5d6d7d8;
+	golden_frame("status-fence", &f);
 }
 
 /* ---- strangers --------------------------------------------------- */
@@ -394,6 +404,16 @@ static void a_newer_version_is_told_apart(void **state)
 	assert_int_equal(out.head.max_version, 3);
 }
 
+static void both_speak_the_lower_version(void **state)
+{
+	assert_int_equal(ha_wire_speak(3, 2), 2);
+	assert_int_equal(ha_wire_speak(2, 3), 2);
+	assert_int_equal(ha_wire_speak(2, 2), 2);
+	/* Who has not been heard may be of any release. */
+	assert_int_equal(ha_wire_speak(3, 0), HA_WIRE_VERSION_FIRST);
+	assert_true(HA_WIRE_VERSION_FIRST <= HA_WIRE_VERSION);
+}
+
 static void names_are_made_printable(void **state)
 {
 	static uint8_t buf[HA_FRAME_MAX_BYTES];
@@ -453,6 +473,7 @@ int main(void)
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(bad_values_are_refused),
 		cmocka_unit_test(a_newer_version_is_told_apart),
+		cmocka_unit_test(both_speak_the_lower_version),
 		cmocka_unit_test(names_are_made_printable),
 		cmocka_unit_test(capacity_is_respected),
 	};
