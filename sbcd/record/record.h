@@ -3,6 +3,23 @@
  * tables. Tag-length-value: unknown tags are skipped, absent tags keep the
  * default (zero), so nodes one release apart understand each other.
  *
+ * Between two releases a record says what its last writer knew:
+ *
+ *  - A node that only holds a record keeps its bytes and passes them on as
+ *    they are (store, stream, snapshot), with fields it does not know, and of
+ *    kinds it does not know. No worker of it gets those.
+ *  - A node that writes a record writes the fields it knows. One that only the
+ *    newer release knows is absent then, and has its default when the newer
+ *    node gets the record back: the value from before, beside what the older
+ *    node has changed since, would be a state nobody was ever in.
+ *  - A record of a kind it does not know an older node neither changes nor
+ *    deletes.
+ *
+ * So a release that adds a field must do with its default, as for a record
+ * that the older one made. One that adds a kind must delete what has lost its
+ * owner when it becomes active. State a call cannot go on without needs a
+ * higher HA_WIRE_VERSION, and calls that have it only where both speak that.
+ *
  * Layer: record. Any process, any thread (no state).
  */
 #ifndef SBCD_RECORD_RECORD_H

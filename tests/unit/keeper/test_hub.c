@@ -207,6 +207,30 @@ static void from_the_peer_to_both(void **state)
 	assert_int_equal(records(f, HUB_MEDIA), 1);
 }
 
+/* Kinds of a newer release: the store has them, no worker gets them. */
+static void unknown_kinds_stay_here(void **state)
+{
+	static const uint8_t kinds[] = {REC_KIND_MAX,	31, 32, 32 + REC_CALL,
+					64 + REC_MEDIA, 255};
+	struct ha_version v = {.epoch = 1, .generation = 1};
+	struct fake *f = *state;
+
+	attach_both(f);
+	for (size_t i = 0; i < sizeof(kinds); i++) {
+		struct ha_key key = {.id = 1, .kind = kinds[i]};
+
+		assert_int_equal(ha_store_put(f->store, &key, &v, "x", 1), 1);
+		hub_applied(f->hub, &key);
+	}
+	hub_pump(f->hub, 0);
+	hub_attach(f->hub, HUB_SIP, HUB_REPLAY_ALL);
+	hub_attach(f->hub, HUB_MEDIA, HUB_REPLAY_ALL);
+	hub_pump(f->hub, 0);
+	assert_int_equal(records(f, HUB_SIP), 0);
+	assert_int_equal(records(f, HUB_MEDIA), 0);
+	assert_int_equal(ha_store_count(f->store), sizeof(kinds));
+}
+
 static void one_writer_a_kind(void **state)
 {
 	struct fake *f = *state;
@@ -721,6 +745,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(records_go_to_who_subscribes),
 		T(from_the_peer_to_both),
+		T(unknown_kinds_stay_here),
 		T(one_writer_a_kind),
 		T(replay_is_paced_by_credit),
 		T(acks_of_the_future_are_ignored),

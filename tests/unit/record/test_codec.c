@@ -138,6 +138,43 @@ static void put_blob(uint64_t tag, const void *data, size_t size)
 	buf_put(&value, data, size);
 }
 
+/* What is left of a newer release's record when this one has written it:
+ * every field this one knows, nothing else (record.h says why). */
+static void a_rewrite_says_what_its_writer_knows(void **state)
+{
+	static struct buf leg;
+
+	buf_init(&leg, 256);
+	buf_put_varint(&leg, 4 << 1 | 1); /* agent */
+	buf_put_varint(&leg, 4);
+	buf_put(&leg, "cucm", 4);
+	buf_put_varint(&leg, 6000 << 1); /* not ours */
+	buf_put_varint(&leg, 1);
+	buf_put_varint(&leg, 5 << 1); /* acked_cseq */
+	buf_put_varint(&leg, 77);
+	buf_reset(&value);
+	put_int(5000, UINT64_MAX);
+	put_int(1, CALL_RINGING);
+	put_blob(5001, "new", 3);
+	buf_put_varint(&value, 13 << 1 | 1); /* legs, one */
+	buf_put_varint(&value, leg.size + 1);
+	buf_put_varint(&value, leg.size);
+	buf_put(&value, leg.data, leg.size);
+	buf_finish(&leg);
+	assert_int_equal(decode(REC_CALL), 0);
+	in.call = out.call;
+	encode(REC_CALL);
+	assert_null(memmem(value.data, value.size, "new", 3));
+	memset(&out, 0x5a, sizeof(out));
+	assert_int_equal(decode(REC_CALL), 0);
+	assert_int_equal(out.call.state, CALL_RINGING);
+	assert_int_equal(out.call.legs_len, 1);
+	assert_string_equal(out.call.legs[0].agent, "cucm");
+	assert_int_equal(out.call.legs[0].acked_cseq, 77);
+	/* Tag and value of the state, of the legs their sizes too, no more. */
+	assert_int_equal(value.size, 2 + 2 + 1 + 6 + 2);
+}
+
 static void expect_bad(uint8_t kind)
 {
 	assert_int_equal(decode(kind), -EBADMSG);
@@ -452,6 +489,7 @@ int main(void)
 		cmocka_unit_test(every_kind_comes_back),
 		cmocka_unit_test(absent_means_zero),
 		cmocka_unit_test(unknown_tags_are_skipped),
+		cmocka_unit_test(a_rewrite_says_what_its_writer_knows),
 		cmocka_unit_test(hostile_values_are_refused),
 		cmocka_unit_test(truncation_at_every_byte),
 		cmocka_unit_test(broken_structs_are_not_encoded),
