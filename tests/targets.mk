@@ -21,8 +21,8 @@ deps:
 	    apt-get install -y -q --no-install-recommends $$missing; \
 	fi
 
-.PHONY: model lab-up lab-down lab-test lab-sanitized demo test lint format \
-	bench mutants chaos install
+.PHONY: model lab-up lab-down lab-test lab-sanitized versions demo test lint \
+	format bench mutants chaos install
 lab-up: all
 	tests/lab/lab up
 lab-down:
@@ -45,6 +45,11 @@ lint:
 
 lab-test: all
 	$(PYTHON) tests/run.py --build $(B) lab
+
+# sbcd of the release before and of one to come, for the lab: build/previous,
+# build/newer. The lab stage runs it.
+versions:
+	$(PYTHON) tests/lab/versions.py
 
 # The same nodes built with a sanitizer: SAN=asan (part of `make test`) or tsan.
 lab-sanitized:

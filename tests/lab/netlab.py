@@ -359,8 +359,10 @@ class Lab:
     # ---- commands --------------------------------------------------------
 
     def up(self, build="build", conf=None, timing="fast", ipv6=False,
-           daemon=True, wait=True, hooks=False, witness=False):
-        """hooks: run the binary that crashes on demand."""
+           daemon=True, wait=True, hooks=False, witness=False,
+           binaries=None):
+        """hooks: run the binary that crashes on demand. binaries: {node:
+        the sbcd it runs}, this build's where it names none."""
         if self.state.get("up"):
             raise LabError("the lab is already up (lab down first)")
         opts = {"timing": timing, "ipv6": ipv6, "witness": witness,
@@ -371,6 +373,8 @@ class Lab:
                                "lab? (lab down, or use a private /run)")
         self.state = {"build": str((REPO / build).resolve()), **opts,
                       "sbcd": "hooks/bin/sbcd" if hooks else "bin/sbcd",
+                      "binaries": {n: os.path.abspath(b) for n, b in
+                                   (binaries or {}).items()},
                       "holders": {}, "pids": {}, "cuts": [], "off": []}
         with self.locked():
             self._make_switch()
@@ -465,14 +469,20 @@ class Lab:
                                     "qdevice.log")
 
     def _start_sbcd(self, *nodes, wait=True):
-        argv = [self.build / self.state["sbcd"], "--config",
-                "/etc/sbcd/sbcd.conf",
-                "--node", "/etc/sbcd/node.conf"]
-        procs = {n: self._spawn_service(n, "keeper", argv, "sbcd.log")
-                 for n in nodes}
+        ours = self.build / self.state["sbcd"]
+        procs = {n: self._spawn_service(
+            n, "keeper", [self.state["binaries"].get(n) or ours, "--config",
+                          "/etc/sbcd/sbcd.conf", "--node",
+                          "/etc/sbcd/node.conf"], "sbcd.log") for n in nodes}
         for node, proc in procs.items() if wait else ():
             self._await(node, proc, lambda n=node: self.redundancy(n), 10,
                         "sbcd", self.node_dir(node) / "sbcd.log")
+
+    def set_binary(self, node, path=None):
+        """What a node runs from its next start on; None: this build's."""
+        self._check_node(node)
+        with self.locked():
+            self.state["binaries"][node] = path and os.path.abspath(path)
 
     @staticmethod
     def _await(node, proc, answers, timeout, what, log):
