@@ -112,8 +112,7 @@ const char *sdes_reason_text(enum sdes_reason reason)
 		[SDES_FEC] = "forward error correction is not supported",
 		[SDES_UNKNOWN_PARAMETER] = "unknown session parameter",
 		[SDES_TWICE] = "a session parameter is there twice",
-		[SDES_AEAD_PARAMETER] = "an AEAD suite cannot go unencrypted "
-					"or unauthenticated",
+		[SDES_AEAD_PARAMETER] = "AEAD without cipher or authentication",
 		[SDES_TOO_LONG] = "a=crypto line is too long",
 	};
 
