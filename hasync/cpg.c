@@ -665,10 +665,10 @@ void ha_cpg_destroy(struct ha_cpg *c)
 	c->stop = true;
 	pthread_mutex_unlock(&c->lock);
 	ring_bell(c->wake_fd);
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += DESTROY_WAIT_S;
 	/* Stuck in a hung corosync: it keeps what it may still touch. */
-	if (pthread_timedjoin_np(c->thread, NULL, &until)) {
+	if (pthread_clockjoin_np(c->thread, NULL, CLOCK_MONOTONIC, &until)) {
 		pthread_detach(c->thread);
 		return;
 	}

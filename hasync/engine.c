@@ -312,6 +312,8 @@ static void send_status(struct ha_engine *e)
 	f.status.in_sync = e->in_sync;
 	if (e->own_epoch)
 		f.status.active_epoch = e->own_epoch;
+	if (e->ops.stamp)
+		e->ops.stamp(e->p.ctx, &f.status);
 	out_control(e, &f, true);
 }
 

@@ -36,6 +36,9 @@ struct ha_status {
 	uint64_t config_digest;
 	/* Said by the peer, it shuts this node's gate; 0, 0 = none. */
 	uint64_t fence[2];
+	/* Filled in as it leaves, ms: the system's clock, and the clock that
+	 * deadlines in records go by (sbcd/keeper/pairclock.h); 0 = unsaid. */
+	uint64_t wall_ms, clock_ms;
 	char name[32];
 	char version[32];
 };
@@ -68,6 +71,8 @@ struct ha_engine_ops {
 	/* Monotonic us, for stats.lag_us only. NULL: measured in the steps
 	 * of ha_engine_flush()'s clock. */
 	uint64_t (*now_us)(void *ctx);
+	/* Sets the clocks of a status that leaves now. May be NULL. */
+	void (*stamp)(void *ctx, struct ha_status *status);
 };
 
 struct ha_engine_params {

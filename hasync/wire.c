@@ -22,8 +22,10 @@ enum {
 	TAG_CONFIG_DIGEST = 8,
 	TAG_NAME = 9,
 	TAG_VERSION = 10,
-	TAG_FENCE_HIGH = 11, /* these two only when there is one */
+	TAG_FENCE_HIGH = 11, /* from here on only what is not 0 */
 	TAG_FENCE_LOW = 12,
+	TAG_WALL = 13,
+	TAG_CLOCK = 14,
 };
 
 /* ---- bounded writing and reading ----------------------------------------- */
@@ -301,6 +303,8 @@ static const struct {
 	{TAG_VERSION, 0, offsetof(struct ha_status, version), 32},
 	{TAG_FENCE_HIGH, 8, offsetof(struct ha_status, fence[0]), 8},
 	{TAG_FENCE_LOW, 8, offsetof(struct ha_status, fence[1]), 8},
+	{TAG_WALL, 8, offsetof(struct ha_status, wall_ms), 8},
+	{TAG_CLOCK, 8, offsetof(struct ha_status, clock_ms), 8},
 };
 enum { STATUS_FIELDS = sizeof(status_fields) / sizeof(status_fields[0]) };
 

@@ -11,6 +11,7 @@
 
 struct page {
 	_Atomic uint64_t cells[COUNTER_COUNT];
+	_Atomic int64_t clock_offset_ns; /* written by the keeper */
 	_Atomic uint32_t busy;
 	uint32_t busy_size; /* written before `busy` is set */
 	uint8_t busy_what[COUNTERS_BUSY_SIZE];
@@ -95,6 +96,11 @@ uint64_t counters_get(const struct counters *c, enum counter_id id)
 	if (!c || (unsigned)id >= COUNTER_COUNT)
 		return 0;
 	return atomic_load_explicit(&c->page->cells[id], memory_order_relaxed);
+}
+
+_Atomic int64_t *counters_clock(struct counters *c)
+{
+	return c ? &c->page->clock_offset_ns : NULL;
 }
 
 void counters_set_busy(struct counters *c, enum counters_busy kind,

@@ -68,6 +68,8 @@ void counters_destroy(struct counters *c);
 /* Legal with c == NULL: unit tests run without a page. Thread safe. */
 void counters_add(struct counters *c, enum counter_id id, uint64_t n);
 uint64_t counters_get(const struct counters *c, enum counter_id id);
+/* For clock_pair_follow(): the other way, from the keeper. */
+_Atomic int64_t *counters_clock(struct counters *c);
 /*
  * What the worker is working on right now, written before it starts and
  * cleared after: when the worker dies the keeper knows the culprit. `what` is

@@ -112,7 +112,7 @@ void cdr_glue_turn(struct keeper *k, uint64_t now_ms)
 {
 	uint64_t seq;
 
-	cdr_turn(k->cdr, now_ms, clock_wall_ms());
+	cdr_turn(k->cdr, now_ms, clock_pair_ms());
 	if (k->house_turns % TELL_TURNS || k->roles.role != HA_ROLE_STANDBY ||
 	    !k->roles.in_sync)
 		return;

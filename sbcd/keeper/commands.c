@@ -43,13 +43,14 @@ static json_t *peer_json(struct keeper *k, const struct ha_engine_stats *stats)
 	bool member = r->ev.peer_left == HA_LEFT_NOT;
 
 	return json_pack(
-		"{s:s,s:s,s:b,s:i,s:s,s:i,s:I}", "name",
+		"{s:s,s:s,s:b,s:i,s:s,s:i,s:I,s:I}", "name",
 		k->config->cluster.peers[r->ev.peer_node - 1], "role",
 		r->ev.peer_known ? ha_role_name(r->ev.peer_role) : "unknown",
 		"connected", member, "health", member ? (int)r->peer.health : 0,
 		"version", r->peer.version, "wire-version",
 		(int)stats->peer_wire_version, "calls",
-		(json_int_t)(member ? r->ev.peer_calls : 0));
+		(json_int_t)(member ? r->ev.peer_calls : 0), "clock-skew-ms",
+		(json_int_t)(member ? k->clock.skew_ms : 0));
 }
 
 static json_t *records_json(struct keeper *k)
@@ -165,7 +166,7 @@ static void show_calls(struct keeper *k, uint64_t id,
 		return;
 	}
 	w->list = json_array();
-	w->now_ms = clock_wall_ms();
+	w->now_ms = clock_pair_ms();
 	ha_store_foreach(store, add_call, w);
 	control_reply(
 		k->control, id,

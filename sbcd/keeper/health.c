@@ -1,5 +1,6 @@
 #include "sbcd/keeper/health.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -130,6 +131,10 @@ void health_assess(struct health *out, const struct health_facts *f)
 		deduct(out, "commit", 5, "synchronous puts hit their deadline");
 	if (f->witness_lost)
 		deduct(out, "witness", 10, "the witness casts no vote");
+	if (f->clock_skewed)
+		deduct(out, "clock", 2,
+		       "the peer's clock is %+" PRId64 " ms off",
+		       f->clock_skew_ms);
 	if (!f->guard_up)
 		deduct(out, "guard", 10, "the guard process is not running");
 	if (!f->beat_realtime)

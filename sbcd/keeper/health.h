@@ -33,6 +33,8 @@ struct health_facts {
 	bool commit_timeouts; /* in the last seconds */
 	bool guard_up;
 	bool witness_lost; /* there should be one, and it casts no vote */
+	bool clock_skewed; /* the nodes' system clocks differ ... */
+	int64_t clock_skew_ms; /* ... the peer's minus ours */
 	bool draining, maintenance;
 	unsigned agents_down, agent_groups_down; /* of those pinged */
 };

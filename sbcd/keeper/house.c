@@ -124,6 +124,9 @@ static void assess(struct keeper *k, uint64_t now_ms)
 		.queue_percent = queue_percent(k),
 		.guard_up = k->guard_armed,
 		.witness_lost = r->ev.witness_known_dead,
+		.clock_skewed = r->ev.peer_left == HA_LEFT_NOT &&
+				pairclock_skewed(&k->clock),
+		.clock_skew_ms = k->clock.skew_ms,
 		.draining = k->service.state == SERVICE_DRAIN,
 		.agents_down = role_serves(k) ? k->agents_down : 0,
 		.agent_groups_down = role_serves(k) ? k->agent_groups_down : 0,
@@ -180,6 +183,7 @@ void house_turn(struct keeper *k)
 	uint64_t now_ms = clock_mono_ms();
 
 	k->house_turns++;
+	clock_turn(k);
 	note_commits(k, now_ms);
 	assess(k, now_ms);
 	fence_check(k);

@@ -155,6 +155,8 @@ static void engine_peer_status(void *ctx, const struct ha_status *s)
 	struct keeper *k = ctx;
 
 	role_on_status(k, s);
+	if (s)
+		clock_on_status(k, s);
 	role_evaluate(k);
 }
 
@@ -194,6 +196,11 @@ static void engine_command(void *ctx, uint8_t from, enum ha_command cmd,
 	}
 }
 
+static void engine_stamp(void *ctx, struct ha_status *s)
+{
+	clock_stamp(ctx, s);
+}
+
 static void engine_dropped(void *ctx, uint8_t from, const char *why)
 {
 	log_rated(LOG_WARNING, "event=frame-dropped from=%u why=\"%s\"", from,
@@ -207,6 +214,7 @@ static const struct ha_engine_ops engine_ops = {
 	.peer_status = engine_peer_status,
 	.sync_changed = engine_sync_changed,
 	.command = engine_command,
+	.stamp = engine_stamp,
 	.dropped = engine_dropped,
 };
 
@@ -500,7 +508,12 @@ static int make_workers(struct keeper *k)
 		log_err("user=%s event=unknown", k->node.user);
 		return err;
 	}
-	return workers_create(&k->workers, &p);
+	err = workers_create(&k->workers, &p);
+	if (err)
+		return err;
+	clock_pair_follow(&k->clock_offset_ns);
+	clock_turn(k);
+	return 0;
 }
 
 static int make_beat(struct keeper *k)

@@ -29,6 +29,7 @@
 #include "sbcd/keeper/health.h"
 #include "sbcd/keeper/hub.h"
 #include "sbcd/keeper/netglue.h"
+#include "sbcd/keeper/pairclock.h"
 #include "sbcd/keeper/timeline.h"
 #include "sbcd/keeper/workers.h"
 
@@ -132,6 +133,8 @@ struct keeper {
 	uint8_t beat_key[HA_BEAT_KEY_SIZE];
 	char forward_key[KEEPER_KEY_HEX_SIZE];
 	uint64_t boot_id;
+	struct pairclock clock;
+	_Atomic int64_t clock_offset_ns; /* ours is read by all our threads */
 	bool check_only;
 
 	int lock_fd, signal_fd;
@@ -307,6 +310,12 @@ void cdr_glue_destroy(struct keeper *k);
 void cdr_glue_turn(struct keeper *k, uint64_t now_ms);
 void cdr_glue_assess(struct keeper *k, struct health_facts *f, uint64_t now_ms);
 json_t *cdr_glue_counters(struct keeper *k);
+
+/* ---- clock.c ------------------------------------------------------------ */
+/* At start and every 100 ms: the clock of the pair, for us and the workers. */
+void clock_turn(struct keeper *k);
+void clock_on_status(struct keeper *k, const struct ha_status *s);
+void clock_stamp(struct keeper *k, struct ha_status *s);
 
 /* ---- house.c ------------------------------------------------------------ */
 /* Every 100 ms: health, status, read-back, files, watchdog. */

@@ -71,7 +71,7 @@ static int put(struct keeper *k, unsigned slot, const struct rec_quarantine *r)
 void poison_input(struct keeper *k, const void *what, size_t size)
 {
 	struct rec_quarantine r = {
-		.until_ms = clock_wall_ms() + POISON_MS,
+		.until_ms = clock_pair_ms() + POISON_MS,
 	};
 	char text[ADDR_TEXT_SIZE];
 	struct busy_input in;
@@ -94,7 +94,7 @@ void poison_input(struct keeper *k, const void *what, size_t size)
 
 void poison_turn(struct keeper *k)
 {
-	uint64_t now_ms = clock_wall_ms();
+	uint64_t now_ms = clock_pair_ms();
 
 	if (k->roles.role != HA_ROLE_ACTIVE)
 		return;
@@ -102,7 +102,7 @@ void poison_turn(struct keeper *k)
 		struct ha_key key = slot_key(i);
 		struct rec_quarantine r;
 
-		/* A clock that was set back must not keep it for ever. */
+		/* A wrong record must not keep it for ever. */
 		if (!slot_get(k, i, &r) ||
 		    (r.until_ms > now_ms && r.until_ms - now_ms <= POISON_MS))
 			continue;

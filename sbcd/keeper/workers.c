@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -401,6 +402,13 @@ bool workers_storm(const struct workers *ws, enum hub_worker w, uint64_t now_ms)
 size_t workers_queued_bytes(const struct workers *ws, enum hub_worker w)
 {
 	return ws->each[w].link ? link_queued_bytes(ws->each[w].link) : 0;
+}
+
+void workers_set_clock(struct workers *ws, int64_t offset_ns)
+{
+	for (int i = 0; i < HUB_WORKERS; i++)
+		atomic_store_explicit(counters_clock(ws->each[i].counters),
+				      offset_ns, memory_order_relaxed);
 }
 
 const struct counters *workers_counters(const struct workers *ws,

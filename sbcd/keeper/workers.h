@@ -79,6 +79,8 @@ uint64_t workers_crashes(const struct workers *ws, enum hub_worker w);
 bool workers_storm(const struct workers *ws, enum hub_worker w,
 		   uint64_t now_ms);
 size_t workers_queued_bytes(const struct workers *ws, enum hub_worker w);
+/* For clock_pair_ms() in both. */
+void workers_set_clock(struct workers *ws, int64_t offset_ns);
 const struct counters *workers_counters(const struct workers *ws,
 					enum hub_worker w);
 const char *workers_name(enum hub_worker w);

@@ -543,6 +543,7 @@ int media_thread_start(struct media_thread **out,
 		       const struct media_thread_params *p)
 {
 	struct media_thread *t = calloc(1, sizeof(*t));
+	pthread_condattr_t attr;
 	int err;
 
 	if (!t)
@@ -553,7 +554,10 @@ int media_thread_start(struct media_thread **out,
 	list_init(&t->queue);
 	list_init(&t->done);
 	pthread_mutex_init(&t->mutex, NULL);
-	pthread_cond_init(&t->taken, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&t->taken, &attr);
+	pthread_condattr_destroy(&attr);
 	err = p->io->create(&t->relay.io);
 	if (err)
 		goto err_free;
@@ -625,7 +629,7 @@ void media_thread_post(struct media_thread *t, struct media_cmd *cmd)
 	struct timespec until;
 	bool first;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += QUEUE_STUCK_S;
 	pthread_mutex_lock(&t->mutex);
 	while (t->queue_len >= QUEUE_MAX) {

@@ -78,7 +78,7 @@ void guard_watch(const struct guard_conn_ops *ops, void *ctx)
 
 void guard_quarantine(unsigned slot, const struct rec_quarantine *r)
 {
-	quarantine_set(&guard.quarantine, slot, r, clock_wall_ms());
+	quarantine_set(&guard.quarantine, slot, r, clock_pair_ms());
 	if (r)
 		log_notice("event=sip-quarantine hash=%016llx bytes=%u",
 			   (unsigned long long)r->hash, r->size);
@@ -139,7 +139,7 @@ static bool is_text(char first)
 static bool examine(struct input *in, const struct iovec *iov, size_t len,
 		    size_t size)
 {
-	uint64_t now_ms = guard.quarantine.used ? clock_wall_ms() : 0;
+	uint64_t now_ms = guard.quarantine.used ? clock_pair_ms() : 0;
 
 	for (size_t i = 0; i < len && size; i++) {
 		size_t n = iov[i].iov_len < size ? iov[i].iov_len : size;

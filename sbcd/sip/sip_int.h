@@ -217,11 +217,6 @@ int conns_record(struct sip_worker *w, const struct ha_key *key,
 void conns_turn(struct sip_worker *w, uint64_t now_ms);
 void conns_destroy(struct sip_worker *w);
 
-/* ---- worker.c ---------------------------------------------------------------
- */
-/* Wall clock that does not jump. */
-uint64_t sip_now_ns(struct sip_worker *w);
-
 /* ---- query.c
  * ------------------------------------------------------------------------
  */

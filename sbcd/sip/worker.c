@@ -340,11 +340,6 @@ static void finish(struct sip_worker *w)
  * ------------------------------------------------------------------------
  */
 
-uint64_t sip_now_ns(struct sip_worker *w)
-{
-	return steady_now_ns(&w->steady, clock_wall_ns(), clock_mono_ns());
-}
-
 /* The stack's timers go by the system's wall clock, and a jump of that ends
  * every call that is being set up. Its library lets us have the last word. */
 extern void (*_su_time)(su_time_t *tv);
@@ -357,7 +352,8 @@ static void tell_time(su_time_t *tv)
 
 	if (!tv)
 		return;
-	ns = sip_now_ns(clock_owner);
+	ns = steady_now_ns(&clock_owner->steady, clock_wall_ns(),
+			   clock_mono_ns());
 	tv->tv_sec = (unsigned long)(ns / 1000000000) + ntp_epoch;
 	tv->tv_usec = (unsigned long)(ns % 1000000000 / 1000);
 }
@@ -385,6 +381,7 @@ int sip_worker_main(void)
 	signal(SIGPIPE, SIG_IGN);
 	if (counters_map(&w->counters, LINK_COUNTERS_FD))
 		log_warn("event=counters result=unmapped");
+	clock_pair_follow(counters_clock(w->counters));
 	clock_owner = w;
 	_su_time = tell_time;
 	su_init();

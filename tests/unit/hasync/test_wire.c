@@ -173,6 +173,12 @@ static void members_come_back(void **state)
 	assert_int_equal(ha_frame_decode(&out, buf, encode(&in, buf)), 0);
 	assert_memory_equal(out.status.fence, in.status.fence,
 			    sizeof(in.status.fence));
+	assert_true(!out.status.wall_ms && !out.status.clock_ms);
+	in.status.wall_ms = 0xe1e2e3e4e5e6e7e8;
+	in.status.clock_ms = 0xf1f2f3f4f5f6f7f8;
+	assert_int_equal(ha_frame_decode(&out, buf, encode(&in, buf)), 0);
+	assert_true(out.status.wall_ms == in.status.wall_ms);
+	assert_true(out.status.clock_ms == in.status.clock_ms);
 
 	in = sample(HA_FRAME_BATCH);
 	assert_int_equal(ha_frame_decode(&out, buf, encode(&in, buf)), 0);

@@ -68,6 +68,7 @@ static void every_fact_counts(void **state)
 	BAD(agents_down, 2, "agent");
 	BAD(agent_groups_down, 1, "agent-group");
 	BAD(witness_lost, true, "witness");
+	BAD(clock_skewed, true, "clock");
 	BAD(draining, true, "drain");
 	BAD(maintenance, true, "maintenance");
 	for (size_t i = 0; i < n; i++) {
