@@ -134,6 +134,13 @@ $(B)/bin/$(1): $(call objs,$(wildcard tests/tools/$(1)/*.c)) $(foreach m,$(TOOL_
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool_rules,$(t))))
 
+# ---- libraries that a test preloads into a program, one file each ----------
+PRELOADS := $(patsubst tests/tools/preload/%.c,$(B)/lib/%.so,$(wildcard tests/tools/preload/*.c))
+$(B)/lib/%.so: tests/tools/preload/%.c
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(CPPFLAGS) -O2 -g -Wall -Wextra $(if $(WERROR),-Werror) -fPIC -shared $< -ldl -o $@
+
 # ---- crashes on demand: the product's objects and one more, for the lab -----
 HOOK_OBJS := $(call objs,$(wildcard tests/hooks/*.c))
 HOOK_LDFLAGS := -Wl,--wrap=b2bua_record
@@ -143,7 +150,7 @@ $(B)/hooks/bin/sbcd: $(call objs,sbcd/main.c) $(HOOK_OBJS) $(foreach m,$(USES_ke
 	$(Q)$(CC) $(ALL_LDFLAGS) $(HOOK_LDFLAGS) $(filter %.o,$^) $(call link_libs,$(USES_keeper)) -o $@
 
 .PHONY: tools
-tools: $(B)/hooks/bin/sbcd $(foreach t,$(TOOLS),$(B)/bin/$(t))
+tools: $(B)/hooks/bin/sbcd $(PRELOADS) $(foreach t,$(TOOLS),$(B)/bin/$(t))
 
 # ---- unit tests: tests/unit/<module>/test_*.c, each a program --------------
 # What tests of a module need beyond it: real steered sockets for the worker.

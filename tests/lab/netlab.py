@@ -18,6 +18,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from tamper import Tamper
+
 REPO = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -118,7 +120,7 @@ def alive(pid):
         return False
 
 
-class Lab:
+class Lab(Tamper):
     """One instance, kept in LAB_DIR/state.json between invocations."""
 
     def __init__(self, lab_dir=None):
@@ -218,7 +220,7 @@ class Lab:
         for name, target in binds.items():
             (d / name).mkdir(parents=True, exist_ok=True)
             Path(target).mkdir(parents=True, exist_ok=True)
-            script.append(f"mount --bind '{d / name}' {target}")
+            script.append(f"mount --rbind '{d / name}' {target}")
         script += ["mount -t tmpfs -o mode=755 tmpfs /run",
                    "mkdir -p /run/lock /run/corosync /run/corosync-qdevice "
                    "/run/corosync-qnetd",
@@ -360,9 +362,10 @@ class Lab:
 
     def up(self, build="build", conf=None, timing="fast", ipv6=False,
            daemon=True, wait=True, hooks=False, witness=False,
-           binaries=None):
+           binaries=None, clocks=False, cdr_disk=False):
         """hooks: run the binary that crashes on demand. binaries: {node:
-        the sbcd it runs}, this build's where it names none."""
+        the sbcd it runs}, this build's where it names none. clocks,
+        cdr_disk: what tamper.py needs."""
         if self.state.get("up"):
             raise LabError("the lab is already up (lab down first)")
         opts = {"timing": timing, "ipv6": ipv6, "witness": witness,
@@ -372,12 +375,15 @@ class Lab:
                 raise LabError(f"namespace {name} exists already: another "
                                "lab? (lab down, or use a private /run)")
         self.state = {"build": str((REPO / build).resolve()), **opts,
+                      "clocks": clocks, "cdr-disk": cdr_disk,
                       "sbcd": "hooks/bin/sbcd" if hooks else "bin/sbcd",
                       "binaries": {n: os.path.abspath(b) for n, b in
                                    (binaries or {}).items()},
                       "holders": {}, "pids": {}, "cuts": [], "off": []}
         with self.locked():
             self._make_switch()
+            for node in NODES:
+                self._make_disks(node)
             for host in HOSTS:
                 self._make_host(host)
             self._write_files(opts)
@@ -401,6 +407,8 @@ class Lab:
             self._destroy_host(host)
         self._kill_all(SWITCH)
         run(["ip", "netns", "del", SWITCH], check=False)
+        for node in NODES:
+            self._remove_disks(node)
         shutil.rmtree(self.dir, ignore_errors=True)
         self.state = {}
 
@@ -470,9 +478,13 @@ class Lab:
 
     def _start_sbcd(self, *nodes, wait=True):
         ours = self.build / self.state["sbcd"]
+        under = []
+        if self.state["clocks"]:
+            under = ["env", "WALLCLOCK_FILE=/etc/sbcd/wallclock",
+                     f"LD_PRELOAD={self.build}/lib/wallclock.so"]
         procs = {n: self._spawn_service(
-            n, "keeper", [self.state["binaries"].get(n) or ours, "--config",
-                          "/etc/sbcd/sbcd.conf", "--node",
+            n, "keeper", [*under, self.state["binaries"].get(n) or ours,
+                          "--config", "/etc/sbcd/sbcd.conf", "--node",
                           "/etc/sbcd/node.conf"], "sbcd.log") for n in nodes}
         for node, proc in procs.items() if wait else ():
             self._await(node, proc, lambda n=node: self.redundancy(n), 10,
