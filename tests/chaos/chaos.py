@@ -3,7 +3,7 @@
 
 usage: chaos.py [--seconds N] [--seed N] [--build DIR] [--only KIND,...]
                 [--skip KIND,...] [--without LOAD,...] [--scale X]
-                [--allow-sipp PERCENT] [--list]
+                [--allow-sipp PERCENT] [--witness|--no-witness] [--list]
 
 Prints each fault as it happens, every violation of an invariant with its
 time and the nodes' logs, and a scoreboard; the last line is "N passed, N
@@ -14,8 +14,8 @@ BUILD/chaos/SEED/. README in this directory has the fault model.
 
 import argparse
 import itertools
-import json
 import os
+import random
 import signal
 import shutil
 import sys
@@ -46,9 +46,18 @@ def parse_args():
                     help="more or fewer calls")
     ap.add_argument("--allow-sipp", type=float, default=0, metavar="PERCENT",
                     help="complaints of SIPp that are no failure")
+    ap.add_argument("--witness", action=argparse.BooleanOptionalAction,
+                    help="with or without qnetd; the seed decides")
     ap.add_argument("--list", action="store_true",
                     help="print kinds of faults and the first of this seed")
-    return ap.parse_args()
+    args = ap.parse_args()
+    if args.witness is None:
+        args.witness = with_witness(args.seed)
+    return args
+
+
+def with_witness(seed):
+    return random.Random(f"witness {seed}").random() < 2 / 3
 
 
 def private_run():
@@ -67,10 +76,12 @@ class LabTarget:
 
     def __init__(self, world):
         self.w, self.lab = world, world.lab
+        self.witness = "sbc-w"
         self.roles, self.frozen = {}, []
 
     def begin(self, active, standby):
-        self.roles = {"active": active, "standby": standby}
+        self.roles = {"active": active, "standby": standby,
+                      "witness": self.witness}
 
     def do(self, step):
         getattr(self, "do_" + step[0])(*step[1:])
@@ -137,11 +148,24 @@ class LabTarget:
     def do_switchover(self):
         self.lab.switchover()
 
+    def do_fill(self, role):
+        self.lab.fill_cdr_disk(self.roles[role])
+
+    def do_free(self, role):
+        self.lab.free_cdr_disk(self.roles[role])
+
+    def do_clock(self, role, seconds):
+        self.lab.set_clock(self.roles[role], seconds)
+
     def restore(self):
         """Nothing that a fault has broken stays broken."""
         self.thaw()
         self.lab.heal("all")
-        self.lab.start(*self.roles.values())
+        for node in (self.roles["active"], self.roles["standby"]):
+            self.lab.free_cdr_disk(node)
+            self.lab.set_clock(node, 0)
+            self.lab.start(node)
+        self.lab.start(self.witness)
 
 
 class Run:
@@ -159,7 +183,8 @@ class Run:
         conf = self.dir / "sbcd.conf"
         conf.write_text(load.configuration())
         self.clock = time.monotonic()
-        self.world = lab.World(self.dir, conf=str(conf))
+        self.world = lab.World(self.dir, conf=str(conf), clocks=True,
+                               cdr_disk=True, witness=args.witness)
         self.stall = None
         try:
             self.stall = watch.Stall(self.dir / "stalls.txt")
@@ -167,7 +192,7 @@ class Run:
             self.owners = watch.Owners(self.world)
             self.load = load.Load(self.world, args.seed, args.scale)
             self.target = LabTarget(self.world)
-            self.score = watch.Score(args.seed)
+            self.score = watch.Score(args.seed, args.witness)
         except BaseException:
             self.close()
             raise
@@ -180,7 +205,9 @@ class Run:
     def features(self):
         active, _ = self.world.settled()
         red = self.world.lab.redundancy(active)
-        out = set()
+        out = {"cdr-disk", "clocks"}
+        if self.args.witness:
+            out.add("witness")
         if any(not p["path"].startswith("ha") for p in red["paths"]):
             out.add("other-paths")
         if "right" in red:
@@ -191,10 +218,25 @@ class Run:
 
     def settle(self):
         try:
-            return self.world.settled(REDUNDANT_S)
+            settled = self.world.settled(REDUNDANT_S)
+            if self.args.witness:
+                self.lab.wait_for(self.witnessed, REDUNDANT_S,
+                                  "the witness votes and is heard", 0.1)
+            return settled
         except self.lab.LabError as err:
             self.judge.blame("redundant-again", str(err))
             return None
+
+    def witnessed(self):
+        lab = self.world.lab
+        for node in self.lab.NODES:
+            if not self.lab.alive(lab.pid_of(node, "qdevice")):
+                lab.start(node)    # it ends when corosync does
+            red = lab.redundancy(node)
+            if not lab.votes(node) or not red or \
+                    red["right"]["witness"] != "quorate":
+                return False
+        return True
 
     def faults_until(self, end):
         plan = faults.schedule(self.args.seed, self.features(),
@@ -337,6 +379,10 @@ class Run:
         self.exercised(table)
         for text in self.watch.leaks(self.world, before):
             self.judge.blame("leak", text)
+        self.score.cdrs, trouble = self.watch.cdr_trouble(
+            self.world, self.load, self.score.windows)
+        for text in trouble:
+            self.judge.blame("cdr", text)
 
     @staticmethod
     def load_rates():
@@ -357,16 +403,23 @@ class Run:
     def save(self):
         """What explains a violation outlives the lab."""
         for node in self.lab.NODES:
-            for path in (self.judge.log_path(node),
-                         self.world.lab.node_dir(node) / "log/corosync.log"):
+            d = self.world.lab.node_dir(node)
+            for path in (self.judge.log_path(node), d / "qdevice.log",
+                         d / "log/corosync.log", d / "corosync.stderr",
+                         *d.glob("var-lib-sbcd/cdr/cdr*")):
                 if path.exists():
                     shutil.copy(path, self.dir / f"{node}-{path.name}")
+        qnetd = self.world.lab.node_dir("sbc-w") / "qnetd.log"
+        if qnetd.exists():
+            shutil.copy(qnetd, self.dir)
         (self.dir / "score.json").write_text(
             self.score.json(self.judge, self.load, self.owners))
 
     def verdict(self):
         self.judge.forgive(self.args.allow_sipp / 100 * sum(
             s.count("TotalCallCreated") for s in self.load.callers.values()))
+        (self.dir / "score.md").write_text(self.score.markdown(
+            self.judge, self.load, self.owners, self.stall.worst_ms(0)))
         print("---- scoreboard")
         for line in self.score.lines(self.load, self.judge, self.owners,
                                      self.stall.worst_ms(0)):
@@ -377,6 +430,7 @@ class Run:
             bad += n > 0
             print(f"  {'FAIL' if n else 'ok  '} {name}: {text}"
                   f"{f' ({n} times)' if n else ''}")
+        print(f"  scoreboard for a README: {self.dir}/score.md")
         if bad:
             print(f"  logs and evidence: {self.dir}")
         print(f"{len(self.watch.INVARIANTS) - bad} passed, {bad} failed",

@@ -6,6 +6,7 @@ seed stands for the same run on every machine. A step is a tuple; the target
 of that name:
 
   kill ROLE WHAT            kill -9; WHAT: keeper guard sip media corosync
+                            qdevice; of the ROLE witness: qnetd
   freeze ROLE WHAT SECONDS  SIGSTOP, later SIGCONT; also WHAT: sbcd node
   power ROLE                sudden death of the whole node
   boot ROLE [nowait]        power it on again and start everything
@@ -13,6 +14,9 @@ of that name:
   stop ROLE                 orderly stop
   cut ROLE NIC KIND         KIND: both in out carrier loss=PERCENT
   heal                      undo every cut
+  fill ROLE                 the disk for CDRs is full
+  free ROLE                 and has room again
+  clock ROLE SECONDS        set the wall clock that far off the true time
   switchover                planned
   wait SECONDS
 
@@ -185,13 +189,80 @@ def after_switchover(rng):
             MEDIA_MS if what == "media" else PLANNED_MS, False)
 
 
+def witness_dies(rng):
+    return ([("kill", "witness", "qnetd"),
+             ("wait", round(rng.uniform(0.5, 4), 2)),
+             ("start", "witness")], QUIET_MS, False)
+
+
+def witness_cut(rng):
+    return ([("cut", "witness", "ha1",
+              rng.choice(("both", "in", "out", "loss=50"))),
+             ("wait", round(rng.uniform(0.5, 4), 2)), ("heal",)],
+            QUIET_MS, False)
+
+
+def qdevice_dies(role):
+    def plan(rng):
+        return ([("kill", role, "qdevice"),
+                 ("wait", round(rng.uniform(0.5, 3), 2)), ("start", role)],
+                QUIET_MS, False)
+    return plan
+
+
+def full_disk(rng):
+    role = rng.choice(("active", "standby"))
+    return ([("fill", role), ("wait", round(rng.uniform(2, 5), 2)),
+             ("free", role)], QUIET_MS, False)
+
+
+def full_disk_crash(rng):
+    """The active dies while one disk or both are full: what nobody could
+    write is on record at the peer."""
+    roles = rng.choice((("active",), ("standby",), ("active", "standby")))
+    how = rng.choice(("keeper", "power"))
+    die, back, gap = {
+        "keeper": (("kill", "active", "keeper"), ("start", "active"),
+                   KEEPER_MS),
+        "power": (("power", "active"), ("boot", "active"), CRASH_MS)}[how]
+    return ([("fill", r) for r in roles] +
+            [("wait", round(rng.uniform(1, 2), 2)), die,
+             ("wait", round(rng.uniform(0.5, 1.5), 2)), back] +
+            [("free", r) for r in roles], gap, True)
+
+
+def _clock_off(rng):
+    return rng.choice((3600, -3600, 86400, -86400))
+
+
+def clock_step(rng):
+    role = rng.choice(("active", "standby"))
+    return ([("clock", role, _clock_off(rng)),
+             ("wait", round(rng.uniform(1, 4), 2)), ("clock", role, 0)],
+            QUIET_MS, False)
+
+
+def clock_crash(rng):
+    """Who takes over has another clock, and so has who comes back."""
+    role = rng.choice(("active", "standby"))
+    how = rng.choice(("keeper", "power"))
+    die, back, gap = {
+        "keeper": (("kill", "active", "keeper"), ("start", "active"),
+                   KEEPER_MS),
+        "power": (("power", "active"), ("boot", "active"), CRASH_MS)}[how]
+    return ([("clock", role, _clock_off(rng)),
+             ("wait", round(rng.uniform(0.5, 1.5), 2)), die,
+             ("wait", round(rng.uniform(0.5, 1.5), 2)), back,
+             ("wait", 0.5), ("clock", role, 0)], gap, True)
+
+
 # kind: (how often, what the pair must have for it, plan)
 CATALOGUE = {
-    **{f"kill-{w}-active": (2 if w == "keeper" else 1, None,
+    **{f"kill-{w}-active": (4 if w == "keeper" else 1, None,
                             kill("active", w)) for w in PROCESSES},
     **{f"kill-{w}-standby": (1, None, kill("standby", w))
        for w in PROCESSES},
-    "power-active": (4, None, power("active")),
+    "power-active": (5, None, power("active")),
     "power-standby": (1, None, power("standby")),
     **{f"freeze-{w}-active": (1, None, freeze("active", w))
        for w in (*PROCESSES, "node")},
@@ -217,6 +288,14 @@ CATALOGUE = {
     "during-snapshot": (2, None, during_snapshot),
     "two-at-once": (3, None, two_at_once),
     "after-switchover": (1, None, after_switchover),
+    "kill-qnetd": (2, "witness", witness_dies),
+    "kill-qdevice-active": (1, "witness", qdevice_dies("active")),
+    "kill-qdevice-standby": (1, "witness", qdevice_dies("standby")),
+    "cut-witness": (1, "witness", witness_cut),
+    "full-disk": (1, "cdr-disk", full_disk),
+    "full-disk-crash": (2, "cdr-disk", full_disk_crash),
+    "clock-step": (1, "clocks", clock_step),
+    "clock-crash": (2, "clocks", clock_crash),
 }
 LOSSLESS = ("switchover",)
 

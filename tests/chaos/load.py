@@ -20,6 +20,7 @@ import signal
 import time
 
 import scenario
+from cdrs import Expected
 from lab import ADDR, OTHER, REPO, vip, wait_for
 from sipcall import CallFailed
 
@@ -129,6 +130,7 @@ class Load:
         self.reinvites = self.retried = 0
         self.answer_ms = []
         self.tcp_lost = []
+        self.ended_by = {}    # Call-ID of our own calls: which party
         self.said = collections.deque()
 
     def _n(self, n):
@@ -173,6 +175,7 @@ class Load:
                 [f"{vip(side)}:5060", "-s", f"{kind}1", "-sf", files[0],
                  "-i", here, "-p", 5070 + i, "-mi", here,
                  "-mp", 51000 + 100 * i, "-l", 2000, "-pause_msg_ign",
+                 "-cid_str", f"%u-{kind}@%s",
                  "-r", round(10 * rate * self.scale), "-rp", 10000])
 
     @staticmethod
@@ -367,6 +370,7 @@ class Load:
             if states != {"ended"}:
                 return [("one-legged", f"{mine!r} and {other!r}")]
             return []
+        self.ended_by[pair[0].call_id] = ("caller", "callee")[i]
         try:
             status = mine.bye(35).status
             if status != 200:
@@ -377,6 +381,24 @@ class Load:
         for leg in pair:
             leg.close_media()
         return []
+
+    # ---- what must be on record of it ------------------------------------
+
+    def expected(self):
+        """{Call-ID: what became of it} of every call that was begun."""
+        out = {cid: Expected("rtp", 200, who)
+               for cid, who in self.ended_by.items()}
+        for kind, sipp in self.callers.items():
+            here = address(SIPP_KINDS[kind][0], CALLERS)
+            status = 487 if kind == "cancel" else 200
+            for n in range(1, sipp.count("TotalCallCreated") + 1):
+                out[f"{n}-{kind}@{here}"] = Expected(kind, status)
+        return out
+
+    def unknown(self):
+        """{kind: calls that SIPp has lost track of}."""
+        return {kind: sipp.failed + sipp.open
+                for kind, sipp in self.callers.items()}
 
     def close(self):
         """Nobody is there any more but the pair."""

@@ -3,6 +3,7 @@
 the commands of sbc-chaos, SIPp scenarios, arithmetic."""
 
 import itertools
+import copy
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -10,13 +11,15 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
+import cdrs      # noqa: E402
 import faults    # noqa: E402
 import scenario  # noqa: E402
 
-ALL = ("other-paths", "right")
+ALL = ("other-paths", "right", "witness", "cdr-disk", "clocks")
 STEPS = {"kill", "freeze", "power", "boot", "start", "stop", "cut", "heal",
-         "switchover", "wait"}
-MENDS = {"power": ("boot",), "stop": ("start",), "cut": ("heal",)}
+         "switchover", "wait", "fill", "free", "clock"}
+MENDS = {"power": ("boot",), "stop": ("start",), "cut": ("heal",),
+         "fill": ("free",)}
 
 
 def first(seed, n=200, features=ALL):
@@ -43,6 +46,8 @@ def plans_mend_what_they_break():
         for i, word in enumerate(words):
             for mend in MENDS.get(word, ()):
                 assert mend in words[i:], fault.text
+        off = {s[1]: s[2] for s in fault.steps if s[0] == "clock"}
+        assert not any(off.values()), fault.text
         # The model: never is one HA link lost on top of the other, and
         # nobody kills the active while the standby is being fed.
         if fault.kind == "two-at-once":
@@ -51,6 +56,54 @@ def plans_mend_what_they_break():
         if fault.kind == "during-snapshot":
             assert not {("power", "active"), ("kill", "active", "keeper")} & \
                 set(map(tuple, fault.steps)), fault.text
+
+
+def record(num, status=200, by="caller", failovers=1):
+    return {"id": f"{num:016x}", "status": status, "ended_by": by,
+            "start": "2026-01-01T00:00:00Z", "answer": "2026-01-01T00:00:01Z",
+            "end": "2026-01-01T00:01:00Z", "failovers": failovers,
+            "legs": [{"call_id": f"c{num}"}]}
+
+
+def cdr_words(spoil=None, allowed=None):
+    """What the judge says of two nodes' records after `spoil` had them."""
+    a = [record(n) for n in range(4)] + [record(4, 487)]
+    records = {"n1": a, "n2": copy.deepcopy(a)}
+    lines = {n: copy.deepcopy(r) for n, r in records.items()}
+    if spoil:
+        spoil(records, lines)
+    expected = {f"c{n}": cdrs.Expected("x") for n in range(4)}
+    expected["c4"] = cdrs.Expected("cancel", 487)
+    begun = cdrs.seconds("2026-01-01T00:00:20Z")
+    out = []
+    for n, mine in records.items():
+        out += cdrs.once(n, mine, lines[n])
+        out += cdrs.complete(n, mine, expected, allowed or {})
+        out += cdrs.crossings(n, mine, [(begun, begun + 5)])
+    return out + list(cdrs.agree(records))
+
+
+def cdr_judge_can_fail():
+    assert not cdr_words(), cdr_words()
+    for spoil in (
+            lambda r, c: r["n1"].pop(),                        # lost
+            lambda r, c: r["n2"].append(r["n2"][0]),           # twice
+            lambda r, c: r["n1"][0].update(id="f" * 16),       # another id
+            lambda r, c: r["n1"].append({**record(2), "id": "e" * 16}),
+            lambda r, c: c["n1"].pop(),                        # not in CSV
+            lambda r, c: c["n1"].append(c["n1"][0]),
+            lambda r, c: [r[n].append(record(9)) for n in r],  # of no call
+            lambda r, c: [r[n][1].update(status=503) for n in r],
+            lambda r, c: [r[n][4].update(status=200) for n in r],
+            lambda r, c: [r[n][1].update(ended_by="sbc") for n in r],
+            lambda r, c: [r[n][1].update(failovers=0) for n in r],
+            lambda r, c: r["n1"][1].update(failovers=2)):
+        assert cdr_words(spoil), "a sabotaged record was not noticed"
+
+    def one_lost(r, c):
+        for n in r:
+            del r[n][0], c[n][0]
+    assert cdr_words(one_lost) and not cdr_words(one_lost, {"x": 1})
 
 
 def only_and_skip():
@@ -105,7 +158,7 @@ def refuses_what_is_not_in_sync():
 
 def main():
     for test in (same_seed_same_plan, every_kind_comes,
-                 plans_mend_what_they_break, only_and_skip,
+                 plans_mend_what_they_break, cdr_judge_can_fail, only_and_skip,
                  scenarios_are_xml, dry_run_touches_nothing,
                  refuses_what_is_not_in_sync):
         test()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import cdrs
 import checks
 from lab import NODES, VIP, LabError, port_name, wait_for
 
@@ -24,6 +25,7 @@ INVARIANTS = {
     "one-legged": "no call is left with one leg",
     "gap": "media gaps stay within their bound",
     "lossless": "a planned switchover loses no packet",
+    "cdr": "each call has one record on each node, and it is right",
     "clean": "no foreign, malformed or revealing message or packet",
     "leak": "no call, leg, port, flow, record or socket is left",
     "exercised": "load and faults were really there",
@@ -232,6 +234,21 @@ def leaks(world, before, timeout=60):
                 node, ["ss", "-Hantupw"], check=False).stdout
 
 
+def cdr_trouble(world, load, windows, timeout=60):
+    """What is wrong with the nodes' files, once they had time to come."""
+    expected, unknown = load.expected(), load.unknown()
+    paths = {n: world.lab.node_dir(n) / "var-lib-sbcd/cdr" for n in NODES}
+
+    def there():
+        return all(len(cdrs.read(p, "csv")) >= len(expected) -
+                   sum(unknown.values()) for p in paths.values())
+    try:
+        wait_for(there, timeout, "every record", 1)
+    except LabError:
+        pass
+    return len(expected), list(cdrs.judge(paths, expected, unknown, windows))
+
+
 def comparable(foot):
     """Sockets, descriptors and sizes of BPF maps, without their names.
 
@@ -252,8 +269,8 @@ def quantile(values, q):
 class Score:
     """The scoreboard: printed, and kept as JSON."""
 
-    def __init__(self, seed):
-        self.seed = seed
+    def __init__(self, seed, witness):
+        self.seed, self.witness, self.cdrs = seed, witness, 0
         self.faults, self.gaps = {}, {}
         self.failovers = self.crash_failovers = 0
         self.tcp_lost = self.late_byes = self.refused = 0
@@ -274,7 +291,7 @@ class Score:
         return any(a - 1 <= when <= b for a, b in self.windows)
 
     def lines(self, load, judge, owners, stall_ms):
-        yield f"seed {self.seed}"
+        yield f"seed {self.seed}, {self.with_witness()}"
         yield f"faults {sum(self.faults.values())}: " + ", ".join(
             f"{k} {n}" for k, n in sorted(self.faults.items()))
         yield (f"failovers {self.failovers}, of which by a crash "
@@ -296,6 +313,8 @@ class Score:
             yield (f"media gap, {group}: p50 {quantile(ms, .5):.0f} ms, p99 "
                    f"{quantile(ms, .99):.0f} ms, max {max(ms):.0f} ms over "
                    f"{len(ms)} streams")
+        yield (f"call detail records: {self.cdrs} calls compared on both "
+               f"nodes, {judge.count('cdr')} wrong")
         if judge.forgiven:
             yield (f"complaints of SIPp that were allowed: "
                    f"{judge.forgiven}")
@@ -303,9 +322,47 @@ class Score:
                f"{owners.drops} frames; the machine stalled at most "
                f"{stall_ms} ms")
 
+    def with_witness(self):
+        return "with a witness" if self.witness else "without a witness"
+
+    def markdown(self, judge, load, owners, stall_ms):
+        """The scoreboard as a table."""
+        lost = {k: judge.count(k) for k in INVARIANTS}
+        rows = [
+            ("seed", f"{self.seed}, {self.with_witness()}"),
+            ("faults", f"{sum(self.faults.values())}: " + ", ".join(
+                f"{k} {n}" for k, n in sorted(self.faults.items()))),
+            ("failovers", f"{self.failovers}, of which by a crash "
+                          f"{self.crash_failovers}"),
+            ("calls with a good end", ", ".join(
+                f"{k} {good}" for k, (good, _) in load.table().items())),
+            ("established / ringing calls lost",
+             f"{lost['established']} / {lost['ringing']}"),
+            ("other calls that went wrong",
+             f"{lost['set-up'] + lost['one-legged']}"),
+            ("requests in dialogs that failed", f"{lost['in-dialog']}"),
+            ("call detail records wrong",
+             f"{lost['cdr']} of 2 x {self.cdrs}"),
+        ]
+        rows += [(f"media gap, {group}",
+                  f"p50 {quantile(ms, .5):.0f} ms, p99 "
+                  f"{quantile(ms, .99):.0f} ms, max {max(ms):.0f} ms over "
+                  f"{len(ms)} streams")
+                 for group, ms in sorted(self.gaps.items())]
+        rows += [
+            ("double-active", f"{owners.total_ms:.1f} ms"),
+            ("complaints of SIPp allowed", f"{judge.forgiven}"),
+            ("the machine stalled at most", f"{stall_ms} ms"),
+            ("invariants", f"{sum(not n for n in lost.values())} held, "
+                           f"{sum(map(bool, lost.values()))} did not"),
+        ]
+        return "| what | measured |\n|---|---|\n" + "".join(
+            f"| {a} | {b} |\n" for a, b in rows)
+
     def json(self, judge, load, owners):
         return json.dumps({
-            "seed": self.seed, "faults": self.faults,
+            "seed": self.seed, "witness": self.witness,
+            "faults": self.faults, "calls-on-record": self.cdrs,
             "failovers": self.failovers,
             "crash-failovers": self.crash_failovers,
             "calls": {k: {"good": g, "failed": f}
