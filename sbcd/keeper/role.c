@@ -151,6 +151,14 @@ void role_activate_worker(struct keeper *k, enum hub_worker w)
 			 workers_name(w), strerror(-err));
 }
 
+/* Who has been silent for so long has no lease any more. */
+static uint64_t claim_wait_ms(const struct ha_rules *rules)
+{
+	uint64_t lease_ms = (uint64_t)rules->lease_ms + rules->jitter_ms;
+
+	return lease_ms > rules->silence_ms ? lease_ms : rules->silence_ms;
+}
+
 /*
  * This process, or the whole machine, stood still: all that looks like the
  * peer's silence is our own deafness. What is queued is listened to first.
@@ -164,7 +172,7 @@ static void notice_own_stall(struct keeper *k)
 	if (r->looked_ms && now_ms - r->looked_ms > r->rules.silence_ms / 2) {
 		log_warn("event=stood-still ms=%" PRIu64,
 			 now_ms - r->looked_ms);
-		r->claim_from_ms = now_ms + r->rules.silence_ms;
+		r->claim_from_ms = now_ms + claim_wait_ms(&r->rules);
 	}
 	r->looked_ms = now_ms;
 }
@@ -409,21 +417,27 @@ void role_on_go(struct keeper *k, uint64_t epoch)
 /*
  * What made the lease run out may have given the peer reason to claim. It is
  * opened again only by a node that has listened since then without standing
- * still once more, has heard the peer or a gateway meanwhile, and hears no
- * peer that serves: that one still has to learn that it must yield.
+ * still once more, and hears no peer that serves: that one still has to learn
+ * that it must yield. One that hears nothing waits as long as for a claim (a
+ * peer that claimed and stopped has a lease), and asks a gateway meanwhile:
+ * an answer from before the silence may be of another world.
  */
 static bool may_reopen(const struct keeper *k)
 {
 	const struct roles *r = &k->roles;
 	const struct ha_evidence *ev = &r->ev;
-	bool heard = ev->last_beat_ms > r->lapsed_ms;
 	bool rival =
 		ev->peer_known && (ev->peer_role == HA_ROLE_ACTIVE ||
 				   ev->peer_role == HA_ROLE_BECOMING_ACTIVE);
 
-	if (ev->now_ms < r->claim_from_ms || (heard && rival))
+	if (ev->now_ms < r->claim_from_ms)
 		return false;
-	return heard || !r->rules.gateway || ev->gateway_reachable;
+	if (ev->last_beat_ms > r->lapsed_ms)
+		return !rival;
+	if (ev->now_ms < ev->last_beat_ms + claim_wait_ms(&r->rules))
+		return false;
+	return !r->rules.gateway ||
+	       netglue_gateway_reachable(k->net, ev->now_ms, ev->last_beat_ms);
 }
 
 static void listen_after_lapse(struct keeper *k)

@@ -378,6 +378,67 @@ static void a_stall_while_listening_starts_it_anew(void **state)
 	assert_non_null(strstr(journal, "open"));
 }
 
+/* The peer claimed meanwhile, stopped, and has a lease: nothing is heard. */
+static void a_lapsed_lease_is_reopened_in_silence_like_a_claim(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_active(f);
+	k->roles.rules.lease_ms = 60000;
+	beats.peer_heard = true;
+	beats.peer_role = HA_ROLE_STANDBY;
+	beats.last_heard_ms[0] = clock_mono_ms();
+	beats.lapsed = true;
+	role_on_beats(k);
+	turn(f, 100);
+	assert_null(strstr(journal, "open"));
+	beats.last_heard_ms[0] -= 60000 + k->roles.rules.jitter_ms;
+	turn(f, 100);
+	assert_non_null(strstr(journal, "open"));
+}
+
+/* What keeps the right for a while opens nothing. */
+static void a_lapsed_lease_needs_an_answer_since(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_active(f);
+	k->roles.rules.gateway = true;
+	k->roles.rules.silence_ms = 20000;
+	gateway_answers = false;
+	gateway_answered = true;
+	beats.peer_heard = true;
+	beats.peer_role = HA_ROLE_STANDBY;
+	beats.last_heard_ms[0] = clock_mono_ms() - 30000;
+	beats.lapsed = true;
+	role_on_beats(k);
+	turn(f, 100);
+	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
+	assert_null(strstr(journal, "open"));
+	gateway_answers = true;
+	turn(f, 100);
+	assert_non_null(strstr(journal, "open"));
+	gateway_answers = gateway_answered = false;
+}
+
+static void after_a_stall_it_listens_as_long_as_a_lease(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+	uint64_t now_ms;
+
+	become_standby(f);
+	k->roles.rules.silence_ms = 2000;
+	k->roles.rules.lease_ms = 90000;
+	k->roles.looked_ms -= 50000;
+	now_ms = clock_mono_ms();
+	role_evaluate(k);
+	assert_true(k->roles.claim_from_ms >=
+		    now_ms + 90000 + k->roles.rules.jitter_ms);
+}
+
 static void a_stall_before_the_gate_is_listened_out(void **state)
 {
 	struct fixture *f = *state;
@@ -538,6 +599,9 @@ int main(void)
 		T(a_rival_heard_during_a_lapse_counts),
 		T(a_lapsed_lease_waits_for_the_loser_to_go),
 		T(a_stall_while_listening_starts_it_anew),
+		T(a_lapsed_lease_is_reopened_in_silence_like_a_claim),
+		T(a_lapsed_lease_needs_an_answer_since),
+		T(after_a_stall_it_listens_as_long_as_a_lease),
 		T(a_stall_before_the_gate_is_listened_out),
 		T(a_gateway_just_heard_proves_nothing),
 		T(the_peers_death_leaves_time_to_ask),
