@@ -14,6 +14,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include "sbcd/base/clock.h"
+#include "sbcd/base/worst.h"
 
 enum {
 	REALTIME_PRIORITY = 10,
@@ -27,6 +28,7 @@ struct beat {
 	pthread_t thread;
 	int event_fd, timer_fd, wake_fd;
 	_Atomic uint64_t tick_ms; /* main loop, last seen alive */
+	_Atomic uint64_t gap_ms; /* its longest gap not noted yet */
 	_Atomic bool stop;
 
 	pthread_mutex_t lock; /* the members down to `view` */
@@ -38,6 +40,8 @@ struct beat {
 	uint8_t target; /* of `token`; 0 = nobody is to be fenced */
 	uint8_t token[HA_BEAT_TOKEN_SIZE];
 	struct beat_view view;
+	uint64_t heard_ms; /* last beat on any path */
+	struct worst silence, late, stall;
 
 	/* The thread's own. */
 	uint64_t sequence;
@@ -65,9 +69,17 @@ static void wake_thread(struct beat *b)
 }
 
 /* ---- the thread --------------------------------------------------------- */
+static uint64_t since_tick(struct beat *b, uint64_t now_ms)
+{
+	uint64_t tick_ms = atomic_load(&b->tick_ms);
+
+	/* It may tick after this thread has looked at the clock. */
+	return now_ms > tick_ms ? now_ms - tick_ms : 0;
+}
+
 static bool main_loop_lives(struct beat *b, uint64_t now_ms)
 {
-	return now_ms - atomic_load(&b->tick_ms) < b->p.stall_ms;
+	return since_tick(b, now_ms) < b->p.stall_ms;
 }
 
 static void send_beats(struct beat *b)
@@ -111,7 +123,8 @@ static void renew_lease(struct beat *b, uint64_t now_ms)
 
 	if (now_ms < b->next_renew_ms)
 		return;
-	b->next_renew_ms = now_ms + b->p.lease_ms / 5;
+	/* Less half a beat: a timer that is early must not skip a turn. */
+	b->next_renew_ms = now_ms + b->p.lease_ms / 5 - b->p.interval_ms / 2;
 	pthread_mutex_lock(&b->lock);
 	hold = b->hold;
 	pthread_mutex_unlock(&b->lock);
@@ -163,6 +176,9 @@ static void take_beat(struct beat *b, size_t path, const struct ha_beat *beat,
 		       v->peer_boot_id != beat->boot_id ||
 		       now_ms - v->last_heard_ms[path] >
 			       (uint64_t)SILENCE_BEATS * b->p.interval_ms;
+		if (b->heard_ms && v->peer_boot_id == beat->boot_id)
+			worst_note(&b->silence, now_ms, now_ms - b->heard_ms);
+		b->heard_ms = now_ms;
 		v->peer_heard = true;
 		v->peer_role = beat->role;
 		v->peer_health = beat->health;
@@ -222,23 +238,26 @@ static void refill_budgets(struct beat *b)
 static void on_timer(struct beat *b, uint64_t now_ms)
 {
 	bool lives = main_loop_lives(b, now_ms);
-	uint64_t late_us = 0;
+	uint64_t late_ms = 0, gap_ms = atomic_exchange(&b->gap_ms, 0);
 
 	if (b->expected_ms && now_ms > b->expected_ms)
-		late_us = (now_ms - b->expected_ms) * 1000;
+		late_ms = now_ms - b->expected_ms;
 	b->expected_ms = now_ms + b->p.interval_ms;
 	refill_budgets(b);
 	pthread_mutex_lock(&b->lock);
 	if (!lives && !b->view.stalled)
 		b->view.stalls++;
 	b->view.stalled = !lives;
-	if (late_us > b->view.late_max_us)
-		b->view.late_max_us = (uint32_t)late_us;
+	worst_note(&b->late, now_ms, late_ms);
+	if (gap_ms < since_tick(b, now_ms))
+		gap_ms = since_tick(b, now_ms);
+	worst_note(&b->stall, now_ms, gap_ms);
 	pthread_mutex_unlock(&b->lock);
 	if (!lives)
 		return;
-	send_beats(b);
+	/* Whoever heard no later beat knows of a later renewal by one beat. */
 	renew_lease(b, now_ms);
+	send_beats(b);
 }
 
 static void *beat_thread(void *arg)
@@ -372,7 +391,12 @@ void beat_destroy(struct beat *b)
 /* ---- the main thread ---------------------------------------------------- */
 void beat_tick(struct beat *b)
 {
-	atomic_store(&b->tick_ms, clock_mono_ms());
+	uint64_t now_ms = clock_mono_ms();
+	uint64_t gap_ms = now_ms - atomic_exchange(&b->tick_ms, now_ms);
+
+	/* The thread may have stood still as well and look only now. */
+	if (gap_ms > atomic_load(&b->gap_ms))
+		atomic_store(&b->gap_ms, gap_ms);
 }
 
 void beat_announce(struct beat *b, uint8_t role, uint8_t health, uint64_t epoch)
@@ -418,8 +442,14 @@ void beat_fence(struct beat *b, uint8_t target,
 
 void beat_get_view(struct beat *b, struct beat_view *out)
 {
+	uint64_t now_ms;
+
 	pthread_mutex_lock(&b->lock);
 	*out = b->view;
+	now_ms = clock_mono_ms();
+	out->silence_worst_ms = worst_get(&b->silence, now_ms);
+	out->late_worst_ms = worst_get(&b->late, now_ms);
+	out->stall_worst_ms = worst_get(&b->stall, now_ms);
 	pthread_mutex_unlock(&b->lock);
 }
 

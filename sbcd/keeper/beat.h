@@ -4,10 +4,17 @@
  *
  * It does nothing else, so that no disk, log or corosync can delay it; and it
  * stops beating and renewing when the main loop has not ticked for stall_ms.
- * A keeper whose main loop hangs is silent stall_ms later and its gate closes
- * at most stall_ms + lease_ms after the last tick. The keeper uses
- * stall_ms = lease_ms / 2, at least five beats: long enough for a busy host,
- * short enough that the lease is what decides.
+ *
+ * Two times, two purposes. lease_ms bounds how long a node transmits that
+ * stands still as a whole: the lease is renewed before each beat is sent, so
+ * it runs out at most one beat and lease_ms after the last beat the peer can
+ * have heard (a paused machine, whose clocks stop too, is the fence's). It can
+ * be short, because only this thread's lateness eats it. stall_ms bounds how
+ * long a node speaks whose main loop alone hangs: beats and renewals go on, so
+ * nobody takes over and audio, which is not the keeper's, flows; what waits is
+ * decisions and the commits of calls. Its gate closes at most stall_ms +
+ * lease_ms after the last tick. The keeper uses 250 ms, or the lease if that
+ * is longer: ten times the worst turn of a loop that never blocks.
  *
  * Guarantees: beat_hold(false) before netif_gate_close(): the gate's own rule
  * (a closed lease cannot be renewed) makes the order of the two threads
@@ -72,7 +79,12 @@ struct beat_view {
 	uint64_t sent, received, refused, renewals, renew_errors;
 	uint64_t stalls;
 	uint32_t renew_max_us;
-	uint32_t late_max_us; /* worst delay of a beat since the start */
+	/*
+	 * The worst of the last hour, to choose a timing by: a silence of the
+	 * peer on all paths that the same boot of it ended, how late a beat
+	 * left here, how long the main loop did not tick.
+	 */
+	uint32_t silence_worst_ms, late_worst_ms, stall_worst_ms;
 	bool realtime;
 };
 
@@ -80,7 +92,7 @@ int beat_create(struct beat **out, const struct beat_params *p)
 	__attribute__((warn_unused_result));
 void beat_destroy(struct beat *b);
 
-/* The main loop lives. From any thread; cheap. */
+/* The main loop lives; from it. Cheap. */
 void beat_tick(struct beat *b);
 /* What the beats say. One is sent at once when the role changed. */
 void beat_announce(struct beat *b, uint8_t role, uint8_t health,

@@ -37,6 +37,20 @@ static json_t *paths_json(struct keeper *k)
 	return list;
 }
 
+/* What an administrator chooses the timing by. */
+static json_t *worst_json(struct keeper *k)
+{
+	struct beat_view view;
+
+	beat_get_view(k->beat, &view);
+	return json_pack("{s:I,s:I,s:I,s:I,s:b}", "peer-silence-ms",
+			 (json_int_t)view.silence_worst_ms, "beat-late-ms",
+			 (json_int_t)view.late_worst_ms, "main-loop-ms",
+			 (json_int_t)view.stall_worst_ms, "renewal-max-us",
+			 (json_int_t)view.renew_max_us, "realtime",
+			 (int)view.realtime);
+}
+
 static json_t *peer_json(struct keeper *k, const struct ha_engine_stats *stats)
 {
 	const struct roles *r = &k->roles;
@@ -92,7 +106,7 @@ static void show_redundancy(struct keeper *k, uint64_t id,
 		k->control, id,
 		json_pack(
 			"{s:s,s:i,s:s,s:i,s:i,s:s,s:s,s:I,s:s,s:o,s:b,s:s,s:f,"
-			"s:o,s:o,s:o,s:o,s:o}",
+			"s:o,s:o,s:o,s:o,s:o,s:o}",
 			"node", k->node.name, "node-id", (int)k->node.id,
 			"version", SBC_VERSION, "wire-version",
 			(int)stats.own_wire_version, "wire-version-in-use",
@@ -103,7 +117,8 @@ static void show_redundancy(struct keeper *k, uint64_t id,
 			"sync-reason", r->sync_reason, "replication-lag-ms",
 			(double)stats.lag_us / 1000, "records", records_json(k),
 			"right", role_evidence_to_json(k), "fence",
-			fence_to_json(k), "paths", paths_json(k), "timeline",
+			fence_to_json(k), "paths", paths_json(k),
+			"worst-last-hour", worst_json(k), "timeline",
 			timeline_to_json(&k->timeline)));
 }
 
@@ -391,8 +406,8 @@ static json_t *keeper_counters(struct keeper *k)
 		(json_int_t)c.malformed, "control_refused",
 		(json_int_t)c.refused_clients, "beats_sent", (json_int_t)v.sent,
 		"beats_received", (json_int_t)v.received, "beats_refused",
-		(json_int_t)v.refused, "beat_late_max_us",
-		(json_int_t)v.late_max_us, "lease_renewals",
+		(json_int_t)v.refused, "beat_late_worst_ms",
+		(json_int_t)v.late_worst_ms, "lease_renewals",
 		(json_int_t)v.renewals, "lease_renew_max_us",
 		(json_int_t)v.renew_max_us, "main_loop_stalls",
 		(json_int_t)v.stalls, "log_lines_dropped",

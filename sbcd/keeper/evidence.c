@@ -12,7 +12,12 @@
 enum {
 	/* Longer than a ring change takes, shorter than two faults. */
 	WITNESS_LOST_MS = 300,
-	/* Silences of the peer in which a gateway must have answered. */
+	/*
+	 * A peer's silence in which a gateway must have answered, or three
+	 * silences if that is longer: a router answers ARP when it has time,
+	 * and what it was asked first may be lost.
+	 */
+	RIGHT_MS = 300,
 	RIGHT_SILENCES = 3,
 	/* Beats that a peer may lose while this node can hear. */
 	EARS_BEATS = 3,
@@ -198,6 +203,13 @@ static void note_idleness(struct keeper *k)
 		ev->idle_ms = ev->now_ms;
 }
 
+static uint64_t right_ms(const struct ha_rules *rules)
+{
+	uint64_t ms = RIGHT_SILENCES * (uint64_t)rules->silence_ms;
+
+	return ms > RIGHT_MS ? ms : RIGHT_MS;
+}
+
 /*
  * A node whose cable was just plugged in hears its gateway before the peer's
  * next beat: silence proves nothing until it has had time to be broken. One
@@ -211,9 +223,7 @@ static bool hears_gateway(struct keeper *k)
 	bool hears = netglue_gateway_reachable(k->net, now_ms, beat_ms);
 
 	if (role_serves(k)) {
-		if (!hears &&
-		    now_ms < beat_ms + RIGHT_SILENCES *
-					       (uint64_t)r->rules.silence_ms)
+		if (!hears && now_ms < beat_ms + right_ms(&r->rules))
 			hears = netglue_gateway_reachable(k->net, now_ms, 0);
 		return hears;
 	}
@@ -249,6 +259,17 @@ void role_gather(struct keeper *k)
 	judge_witness(k);
 	take_beats(k, &view);
 	note_idleness(k);
+}
+
+/*
+ * The moment a gateway answers counts, not the next tick: after it the silence
+ * has to go on for EARS_BEATS, and all of it has to fit into silence_ms.
+ */
+void role_listen(struct keeper *k)
+{
+	if (!k->stopping && k->roles.rules.gateway && !k->roles.ears_ms &&
+	    !role_serves(k))
+		role_gather(k);
 }
 
 static const char *witness_word(const struct ha_evidence *ev)

@@ -24,7 +24,7 @@ enum {
 	GWPROBE_URGENT_FOR_MS = 3000,
 	/* Beats that may be missing before the peer counts as silent: more
 	 * than get lost, and few enough to ask before anything is decided. */
-	GWPROBE_SILENT_BEATS = 3,
+	GWPROBE_SILENT_BEATS = 2,
 };
 
 /*

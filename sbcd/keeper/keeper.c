@@ -27,6 +27,7 @@ enum {
 	LOCK_WAIT_MS = 2000,
 	TICK_MS = 10,
 	SLOW_TURN_MS = 50,
+	STALL_MS = 250, /* beat.h says why */
 	HOUSE_MS = 100,
 	GUARD_RESTART_MS = 100,
 	DISK_QUEUE = 64,
@@ -373,6 +374,7 @@ static void on_turn_end(void *ctx)
 	hub_pump(k->hub, now_ms);
 	ha_engine_flush(k->engine, now_ms);
 	handover_turn(k);
+	role_listen(k);
 	workers_turn_end(k->workers);
 	arm_deadline(k->engine_timer, ha_engine_deadline_ms(k->engine));
 	arm_deadline(k->hub_timer, hub_deadline_ms(k->hub));
@@ -530,8 +532,7 @@ static int make_beat(struct keeper *k)
 	};
 	int err;
 
-	p.stall_ms = c->lease_ms / 2 > 5 * c->beat_ms ? c->lease_ms / 2
-						      : 5 * c->beat_ms;
+	p.stall_ms = c->lease_ms > STALL_MS ? c->lease_ms : STALL_MS;
 	memcpy(p.key, k->beat_key, sizeof(p.key));
 	p.paths_len = netglue_beat_paths(k->net, p.paths, BEAT_PATHS_MAX);
 	err = beat_create(&k->beat, &p);

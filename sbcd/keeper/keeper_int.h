@@ -73,7 +73,8 @@ struct roles {
 	bool running; /* inside run_actions() */
 	uint64_t claim_us;
 	uint64_t looked_ms; /* last arbitration */
-	uint64_t claim_from_ms; /* not before: we stood still */
+	/* We stood still: no claim, no lapsed lease reopened before. */
+	uint64_t claim_from_ms, reopen_from_ms;
 	uint64_t lapsed_ms; /* listening since, before a lease is reopened */
 	uint64_t ears_ms; /* gateways answer since; 0 = none does */
 	const char *decision; /* the last one's reason, static string */
@@ -212,6 +213,8 @@ void role_on_go(struct keeper *k, uint64_t epoch);
 void role_on_beats(struct keeper *k);
 /* Brings the evidence up to date. */
 void role_gather(struct keeper *k);
+/* Each loop turn: has a gateway just begun to answer? */
+void role_listen(struct keeper *k);
 /* What the last arbitration saw, for people. */
 json_t *role_evidence_to_json(const struct keeper *k);
 /* An action that could not be finished at once is finished now. */

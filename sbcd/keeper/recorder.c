@@ -14,6 +14,7 @@
 #include <string.h>
 #include "sbcd/base/clock.h"
 #include "sbcd/base/log.h"
+#include "sbcd/keeper/gwprobe.h"
 #include "sbcd/keeper/keeper_int.h"
 #include "sbcd/record/record.h"
 
@@ -22,7 +23,6 @@ enum {
 	 * as silent. */
 	MEASURE_MS = 3000,
 	ANSWER_MS = 1000,
-	SUSPECT_BEATS = 3,
 	US_PER_MS = 1000,
 };
 
@@ -118,7 +118,7 @@ void recorder_watch(struct keeper *k)
 	if (role_serves(k) || !heard_us)
 		return;
 	at_us = now_us();
-	if (at_us < heard_us + SUSPECT_BEATS * US_PER_MS *
+	if (at_us < heard_us + GWPROBE_SILENT_BEATS * US_PER_MS *
 				       (uint64_t)k->config->cluster.beat_ms)
 		rec->suspected_us = 0;
 	else if (!rec->suspected_us)

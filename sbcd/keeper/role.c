@@ -18,6 +18,7 @@ enum {
 	JITTER_BEATS = 2,
 	/* Beats to listen for after a lapsed lease, before it is reopened. */
 	LAPSE_BEATS = 3,
+	STALL_SILENCES = 4,
 };
 
 /* When announcements are repeated after the first one. */
@@ -162,19 +163,28 @@ static uint64_t claim_wait_ms(const struct ha_rules *rules)
 /*
  * This process, or the whole machine, stood still: all that looks like the
  * peer's silence is our own deafness. What is queued is listened to first.
- * Stalls below half a silence leave more than half of it to be real.
+ * Stalls below half a silence leave more than half of it to be real. What
+ * stopped us (storage, a backup, a busy host) may hold the peer a little
+ * longer: a claim waits for it as long again, up to STALL_SILENCES.
  */
 static void notice_own_stall(struct keeper *k)
 {
 	struct roles *r = &k->roles;
-	uint64_t now_ms = clock_mono_ms();
+	uint64_t now_ms = clock_mono_ms(), silence_ms = r->rules.silence_ms;
+	uint64_t stall_ms = r->looked_ms ? now_ms - r->looked_ms : 0;
+	uint64_t heard_ms = now_ms + claim_wait_ms(&r->rules);
 
-	if (r->looked_ms && now_ms - r->looked_ms > r->rules.silence_ms / 2) {
-		log_warn("event=stood-still ms=%" PRIu64,
-			 now_ms - r->looked_ms);
-		r->claim_from_ms = now_ms + claim_wait_ms(&r->rules);
-	}
 	r->looked_ms = now_ms;
+	if (stall_ms <= silence_ms / 2)
+		return;
+	log_warn("event=stood-still ms=%" PRIu64, stall_ms);
+	if (stall_ms > STALL_SILENCES * silence_ms)
+		stall_ms = STALL_SILENCES * silence_ms;
+	/* A second, shorter stall does not cut the first one's wait. */
+	if (r->reopen_from_ms < heard_ms)
+		r->reopen_from_ms = heard_ms;
+	if (r->claim_from_ms < heard_ms + stall_ms)
+		r->claim_from_ms = heard_ms + stall_ms;
 }
 
 /* False: not finished, somebody calls role_action_done(). */
@@ -430,7 +440,7 @@ static bool may_reopen(const struct keeper *k)
 		ev->peer_known && (ev->peer_role == HA_ROLE_ACTIVE ||
 				   ev->peer_role == HA_ROLE_BECOMING_ACTIVE);
 
-	if (ev->now_ms < r->claim_from_ms)
+	if (ev->now_ms < r->reopen_from_ms)
 		return false;
 	if (ev->last_beat_ms > r->lapsed_ms)
 		return !rival;

@@ -20,6 +20,7 @@
 #include "sbcd/base/clock.h"
 #include "sbcd/base/counters.h"
 #include "sbcd/base/worker.h"
+#include "sbcd/base/worst.h"
 
 /* ---- addr ------------------------------------------------------------------
  */
@@ -343,6 +344,36 @@ static void counters_have_names(void **state)
 	counters_destroy(NULL);
 }
 
+/* ---- worst -----------------------------------------------------------------
+ */
+
+static void the_worst_of_an_hour_is_kept(void **state)
+{
+	enum { MINUTE = 60000, HOUR = 60 * MINUTE };
+	struct worst w = {0};
+	uint64_t start = 7 * (uint64_t)HOUR + 30;
+
+	assert_int_equal(worst_get(&w, start), 0);
+	worst_note(&w, start, 40);
+	worst_note(&w, start + 5, 90);
+	worst_note(&w, start + 10, 20);
+	assert_int_equal(worst_get(&w, start + 10), 90);
+	worst_note(&w, start + 2 * MINUTE, 50);
+	assert_int_equal(worst_get(&w, start + 59 * MINUTE), 90);
+	/* The minute of the 90 is over; then that of the 50. */
+	assert_int_equal(worst_get(&w, start + HOUR), 50);
+	assert_int_equal(worst_get(&w, start + 62 * MINUTE), 0);
+	/* A place is used again. */
+	worst_note(&w, start + HOUR, 7);
+	assert_int_equal(worst_get(&w, start + HOUR), 50);
+	assert_int_equal(worst_get(&w, start + 3 * HOUR), 0);
+	worst_note(&w, start, UINT64_MAX);
+	assert_int_equal(worst_get(&w, start), UINT32_MAX);
+	memset(&w, 0, sizeof(w));
+	worst_note(&w, 0, 3);
+	assert_int_equal(worst_get(&w, 0), 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,6 +388,7 @@ int main(void)
 		cmocka_unit_test(counters_are_shared),
 		cmocka_unit_test(hostile_worker_is_contained),
 		cmocka_unit_test(counters_have_names),
+		cmocka_unit_test(the_worst_of_an_hour_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

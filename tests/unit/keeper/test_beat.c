@@ -28,6 +28,8 @@ struct fixture {
 	_Atomic int renewals;
 	_Atomic int renew_error;
 	int fds[2];
+	struct beat *slow; /* of one test */
+	uint64_t said_before;
 };
 
 static int renew(void *ctx, unsigned lease_ms)
@@ -456,6 +458,113 @@ static void says_the_token_of_another(void **state)
 		assert_int_equal(beat.token[i], 0);
 }
 
+static int renew_and_look(void *ctx, unsigned lease_ms)
+{
+	struct fixture *f = ctx;
+	struct beat_view v;
+
+	beat_get_view(f->slow, &v);
+	if (!f->renewals++)
+		f->said_before = v.sent;
+	return 0;
+}
+
+/* Else a node that stops in between outlives what the peer has heard. */
+static void renews_before_it_speaks(void **state)
+{
+	struct fixture *f = *state;
+	struct beat_params p = {
+		.node = 1,
+		.peer_node = 2,
+		.interval_ms = 300,
+		.stall_ms = 600000,
+		.lease_ms = 600,
+		.renew = renew_and_look,
+		.ctx = f,
+		.paths_len = 1,
+		.paths = {{.fd = f->fds[0]}},
+	};
+	struct beat_view v = {.sent = 1};
+
+	/* Told before its first beat, however slow this machine is. */
+	while (v.sent) {
+		beat_destroy(f->slow);
+		f->renewals = 0;
+		assert_int_equal(beat_create(&f->slow, &p), 0);
+		beat_hold(f->slow, true);
+		beat_get_view(f->slow, &v);
+	}
+	while (!f->renewals)
+		nap(5);
+	assert_int_equal(f->said_before, 0);
+	beat_destroy(f->slow);
+}
+
+/* A loop that ticks all the time has never stalled, whoever looks first. */
+static void a_tick_after_the_look_is_no_stall(void **state)
+{
+	struct fixture *f = *state;
+	struct beat_params p = {
+		.node = 1,
+		.peer_node = 2,
+		.interval_ms = 1,
+		.stall_ms = 600000,
+		.lease_ms = 600,
+		.renew = renew,
+		.ctx = f,
+		.paths_len = 1,
+		.paths = {{.fd = f->fds[0]}},
+	};
+	struct beat_view v = {0};
+	struct ha_beat beat;
+
+	memcpy(p.key, f->key, sizeof(p.key));
+	assert_int_equal(beat_create(&f->slow, &p), 0);
+	while (v.sent < 1000 && !v.stalls) {
+		for (int i = 0; i < 100; i++)
+			beat_tick(f->slow);
+		heard(f, &beat);
+		beat_get_view(f->slow, &v);
+	}
+	beat_destroy(f->slow);
+	assert_int_equal(v.stalls, 0);
+	assert_true(v.stall_worst_ms < 600000);
+}
+
+static void received(struct fixture *f, uint64_t count)
+{
+	struct beat_view v = {0};
+
+	while (v.received < count)
+		v = view_after(f, 2);
+}
+
+/* A silence that a restart or a death made says nothing about the hosts. */
+static void the_worst_silence_of_one_boot_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct ha_beat beat = {
+		.type = HA_BEAT_ALIVE, .node = 2, .boot_id = 9, .sequence = 1};
+	struct beat_view v;
+
+	say(f, beat);
+	received(f, 1);
+	nap(40);
+	beat.boot_id = 10;
+	say(f, beat);
+	received(f, 2);
+	v = view_after(f, 0);
+	assert_int_equal(v.silence_worst_ms, 0);
+	nap(40);
+	beat.sequence = 2;
+	say(f, beat);
+	received(f, 3);
+	v = view_after(f, 0);
+	assert_true(v.silence_worst_ms >= 40);
+	/* Nobody ticks here. */
+	assert_true(v.stall_worst_ms >= 40);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -470,6 +579,9 @@ int main(void)
 		T(a_flood_waits_for_the_beat),
 		T(our_token_ends_the_lease),
 		T(says_the_token_of_another),
+		T(renews_before_it_speaks),
+		T(a_tick_after_the_look_is_no_stall),
+		T(the_worst_silence_of_one_boot_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

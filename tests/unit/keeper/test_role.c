@@ -142,12 +142,32 @@ static void after_standing_still_it_listens_first(void **state)
 	f->k.roles.looked_ms -= 1001;
 	role_evaluate(&f->k);
 	assert_int_equal(f->k.roles.role, HA_ROLE_STANDBY);
+	/* A silence, and as long again as it stood. */
+	assert_true(f->k.roles.claim_from_ms >= f->k.roles.looked_ms + 3001);
 	turn(f, 10);
 	role_evaluate(&f->k);
 	assert_int_equal(f->k.roles.role, HA_ROLE_STANDBY);
-	f->k.roles.claim_from_ms -= 2000;
+	f->k.roles.claim_from_ms = 0;
 	role_evaluate(&f->k);
 	assert_int_equal(f->k.roles.role, HA_ROLE_ACTIVE);
+}
+
+static void a_long_stall_is_not_waited_for_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct roles *r = &f->k.roles;
+
+	become_standby(f);
+	r->rules.silence_ms = 2000;
+	r->looked_ms -= 30000;
+	role_evaluate(&f->k);
+	assert_true(r->claim_from_ms == r->reopen_from_ms + 8000);
+	assert_true(r->reopen_from_ms == r->looked_ms + 2000);
+	/* A shorter one follows: the first one's wait goes on. */
+	r->claim_from_ms += 60000;
+	r->looked_ms -= 1500;
+	role_evaluate(&f->k);
+	assert_true(r->claim_from_ms > r->looked_ms + 60000);
 }
 
 /* ---- evidence ----------------------------------------------------------- */
@@ -294,6 +314,8 @@ static void a_lapsed_lease_is_reopened_without_a_rival(void **state)
 	struct fixture *f = *state;
 
 	become_active(f);
+	/* However slow this machine is, it has not stood still. */
+	f->k.roles.rules.silence_ms = 60000;
 	beats.lapsed = true;
 	role_on_beats(&f->k);
 	assert_string_equal(journal, "");
@@ -370,10 +392,10 @@ static void a_stall_while_listening_starts_it_anew(void **state)
 	role_on_beats(k);
 	k->roles.looked_ms -= 60000;
 	role_evaluate(k);
-	k->roles.claim_from_ms += 60000;
+	k->roles.reopen_from_ms += 60000;
 	turn(f, 100);
 	assert_null(strstr(journal, "open"));
-	k->roles.claim_from_ms = 0;
+	k->roles.reopen_from_ms = 0;
 	turn(f, 100);
 	assert_non_null(strstr(journal, "open"));
 }
@@ -479,8 +501,12 @@ static void a_gateway_just_heard_proves_nothing(void **state)
 	assert_true(k->roles.ev.gateway_reachable);
 	gateway_answers = false;
 	role_evaluate(k);
+	/* Its answer is noticed in the turn that hears it. */
+	role_listen(k);
+	assert_int_equal(k->roles.ears_ms, 0);
 	gateway_answers = true;
-	role_evaluate(k);
+	role_listen(k);
+	assert_int_not_equal(k->roles.ears_ms, 0);
 	assert_false(k->roles.ev.gateway_reachable);
 }
 
@@ -587,6 +613,7 @@ int main(void)
 		T(the_guards_word_counts_for_its_boot),
 		T(sync_lost_with_the_peer_changes_nothing),
 		T(after_standing_still_it_listens_first),
+		T(a_long_stall_is_not_waited_for_twice),
 		T(a_claim_waits_for_the_verdict_of_its_ring),
 		T(a_witness_lost_beforehand_is_not_waited_for),
 		T(a_witness_that_dies_with_the_peer_is_waited_for),
