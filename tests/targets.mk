@@ -8,7 +8,7 @@ DEB_PACKAGES := build-essential clang libclang-rt-14-dev clang-format \
 	libconfuse-dev libjansson-dev libsmartcols-dev uthash-dev \
 	libsystemd-dev libcmocka-dev libpcap-dev linux-libc-dev \
 	python3 python3-pytest sip-tester baresip-core iproute2 iputils-ping \
-	tcpdump tshark ethtool procps util-linux
+	tcpdump tshark ethtool procps util-linux e2fsprogs mount
 
 .PHONY: deps
 deps:
@@ -22,7 +22,7 @@ deps:
 	fi
 
 .PHONY: model lab-up lab-down lab-test lab-sanitized versions demo test lint \
-	format bench mutants chaos install
+	format bench bench-gap stress mutants chaos install
 lab-up: all
 	tests/lab/lab up
 lab-down:
@@ -58,12 +58,19 @@ lab-sanitized:
 bench: all
 	$(PYTHON) tests/bench/bench.py --build $(B)
 
+bench-gap: all
+	$(PYTHON) tests/bench/gap.py --build $(B)
+
 SECONDS ?= 120
 SEED ?= 1
 ONLY ?=
 chaos: all
 	$(PYTHON) tests/chaos/chaos.py --build $(B) --seconds $(SECONDS) \
 		--seed $(SEED) $(if $(ONLY),--only $(ONLY))
+
+stress: all
+	SBC_STRESS_SECONDS=$(SECONDS) SBC_BUILD=$(B) $(PYTHON) -m pytest -q -s \
+		-p no:cacheprovider tests/lab/test_stress.py
 
 mutants:
 	$(PYTHON) tests/mutants/run.py

@@ -190,7 +190,7 @@ class World:
         found = []
         for node in NODES:
             path = self.lab.node_dir(node) / "sbcd.log"
-            text = path.read_text(errors="replace") if path.exists() else ""
+            text = path.read_text(errors="replace") if path.is_file() else ""
             at = SANITIZER.search(text)
             if at:
                 found.append(f"{node}: {text[at.start():at.start() + 4000]}")
@@ -203,7 +203,7 @@ class World:
             d = self.lab.node_dir(node)
             for path, lines in ((d / "sbcd.log", 200),
                                 (d / "log/corosync.log", 30)):
-                if path.exists():
+                if path.is_file():
                     text = path.read_text(errors="replace").splitlines()
                     out.append((f"{node} {path.name}",
                                 "\n".join(text[-lines:])))
