@@ -477,24 +477,11 @@ class Lab(Tamper):
                                     "qdevice.log")
 
     def _start_sbcd(self, *nodes, wait=True):
-        ours = self.build / self.state["sbcd"]
-        under = []
-        if self.state["clocks"]:
-            under = ["env", "WALLCLOCK_FILE=/etc/sbcd/wallclock",
-                     f"LD_PRELOAD={self.build}/lib/wallclock.so"]
-        procs = {n: self._spawn_service(
-            n, "keeper", [*under, self.state["binaries"].get(n) or ours,
-                          "--config", "/etc/sbcd/sbcd.conf", "--node",
-                          "/etc/sbcd/node.conf"], "sbcd.log") for n in nodes}
+        procs = {n: self._spawn_service(n, "keeper", self.sbcd_argv(n),
+                                        "sbcd.log") for n in nodes}
         for node, proc in procs.items() if wait else ():
             self._await(node, proc, lambda n=node: self.redundancy(n), 10,
                         "sbcd", self.node_dir(node) / "sbcd.log")
-
-    def set_binary(self, node, path=None):
-        """What a node runs from its next start on; None: this build's."""
-        self._check_node(node)
-        with self.locked():
-            self.state["binaries"][node] = path and os.path.abspath(path)
 
     @staticmethod
     def _await(node, proc, answers, timeout, what, log):

@@ -1,5 +1,6 @@
-"""What a node of the lab has that outlives its power, and can be put wrong:
-a disk for call detail records that is full, a wall clock that is off."""
+"""What a node of the lab has that outlives its power, and can be put wrong: a
+disk for call detail records that is full, a wall clock that is off, another
+version of sbcd."""
 
 import os
 import subprocess
@@ -24,6 +25,21 @@ class Tamper:
         if self.state["clocks"]:
             (d / "etc-sbcd").mkdir(parents=True, exist_ok=True)
             (d / "etc-sbcd/wallclock").write_bytes(bytes(4096))
+
+    def sbcd_argv(self, node):
+        ours = self.build / self.state["sbcd"]
+        argv = [self.state["binaries"].get(node) or ours, "--config",
+                "/etc/sbcd/sbcd.conf", "--node", "/etc/sbcd/node.conf"]
+        if self.state["clocks"]:
+            argv = ["env", "WALLCLOCK_FILE=/etc/sbcd/wallclock",
+                    f"LD_PRELOAD={self.build}/lib/wallclock.so", *argv]
+        return argv
+
+    def set_binary(self, node, path=None):
+        """What a node runs from its next start on; None: this build's."""
+        self._check_node(node)
+        with self.locked():
+            self.state["binaries"][node] = path and os.path.abspath(path)
 
     def fill_cdr_disk(self, node):
         """Not one byte more fits onto the node's disk for CDRs."""
