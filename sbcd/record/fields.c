@@ -12,6 +12,13 @@
 		.offset = offsetof(struct rec, member),                        \
 		.size = MEMBER_SIZE(rec, member)                               \
 	}
+/* Never printed. */
+#define SECRET(number, form, rec, member)                                      \
+	{                                                                      \
+		.tag = number, .type = form, .flags = RECORD_SECRET,           \
+		.name = #member, .offset = offsetof(struct rec, member),       \
+		.size = MEMBER_SIZE(rec, member)                               \
+	}
 #define ARRAY(number, rec, member, table)                                      \
 	{                                                                      \
 		.tag = number, .type = RT_ARRAY, .name = #member,              \
@@ -76,6 +83,7 @@ static const struct record_field dialog_fields[] = {
 	FIELD(20, RT_U8, rec_dialog, session_refresher),
 	FIELD(21, RT_BOOL, rec_dialog, ack_has_sdp),
 	FIELD(22, RT_U32, rec_dialog, relayed_cseq),
+	FIELD(23, RT_U32, rec_dialog, sdp_pairs),
 	END,
 };
 
@@ -111,6 +119,26 @@ static const struct record_field flow_fields[] = {
 	FIELD(6, RT_U8, rec_flow, direction),
 	FIELD(7, RT_BOOL, rec_flow, rtcp_mux),
 	FIELD(8, RT_BOOL, rec_flow, latch),
+	FIELD(9, RT_U8, rec_flow, sdes_state),
+	FIELD(10, RT_U32, rec_flow, last_key),
+	END,
+};
+
+static const struct record_field key_fields[] = {
+	FIELD(1, RT_U16, rec_key, leg),
+	FIELD(2, RT_U8, rec_key, use),
+	FIELD(3, RT_U8, rec_key, suite),
+	FIELD(4, RT_U8, rec_key, flags),
+	FIELD(5, RT_BOOL, rec_key, draft_name),
+	FIELD(6, RT_U32, rec_key, tag),
+	FIELD(7, RT_U32, rec_key, number),
+	FIELD(8, RT_U32, rec_key, after),
+	FIELD(9, RT_U64, rec_key, lifetime),
+	FIELD(10, RT_BOOL, rec_key, lifetime_power),
+	FIELD(11, RT_U8, rec_key, mki_size),
+	FIELD(12, RT_U64, rec_key, mki),
+	FIELD(13, RT_U64, rec_key, until_ms),
+	SECRET(14, RT_BYTES, rec_key, key),
 	END,
 };
 
@@ -120,6 +148,7 @@ static const struct record_field media_fields[] = {
 	FIELD(3, RT_U32, rec_media, guard_subsequent_ms),
 	FIELD(4, RT_U64, rec_media, started_ms),
 	ARRAY(5, rec_media, flows, flow_fields),
+	ARRAY(6, rec_media, keys, key_fields),
 	END,
 };
 

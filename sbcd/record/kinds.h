@@ -48,6 +48,8 @@ enum {
 	REC_FORMATS_MAX = 32,
 	REC_CDR_MEDIA_MAX = 16, /* flows of a call that are accounted for */
 	REC_QUARANTINE_MAX = 64, /* slots */
+	REC_KEYS_MAX = 48, /* of a stream, all flows */
+	REC_KEY_SIZE = 48, /* master key and salt; the longest has 46 */
 	REC_LOST_MAX = 16, /* lost calls a failover report names */
 };
 
@@ -59,6 +61,10 @@ struct rec_bytes_sdp {
 struct rec_bytes_raw {
 	uint32_t size;
 	uint8_t data[REC_RAW_SIZE];
+};
+struct rec_bytes_key {
+	uint32_t size;
+	uint8_t data[REC_KEY_SIZE];
 };
 struct rec_bytes_config {
 	uint32_t size;
@@ -128,6 +134,8 @@ struct rec_dialog {
 	bool ack_has_sdp; /* the ACK of our last INVITE carried local_sdp */
 	uint32_t relayed_cseq; /* of the other leg's request that local_cseq
 				* was taken for, 0 = for one of our own */
+	uint32_t sdp_pairs; /* bit per stream: it has two m-lines on this leg,
+			     * RTP/SAVP and RTP/AVP behind it */
 };
 
 enum rec_txn_side { TXN_SERVER = 1, TXN_CLIENT = 2 };
@@ -167,6 +175,63 @@ enum rec_flow_direction {
 	FLOW_SENDRECV = 3,
 };
 
+enum sdes_suite {
+	SDES_SUITE_NONE = 0,
+	SDES_AES_CM_128_HMAC_SHA1_80 = 1,
+	SDES_AES_CM_128_HMAC_SHA1_32 = 2,
+	SDES_AES_256_CM_HMAC_SHA1_80 = 3,
+	SDES_AES_256_CM_HMAC_SHA1_32 = 4,
+	SDES_AEAD_AES_128_GCM = 5,
+	SDES_AEAD_AES_256_GCM = 6,
+	SDES_SUITES
+};
+
+/* Session parameters that change what is done to packets (RFC 4568 6.3). */
+enum sdes_flag {
+	SDES_UNENCRYPTED_SRTP = 1 << 0,
+	SDES_UNENCRYPTED_SRTCP = 1 << 1,
+	SDES_UNAUTHENTICATED_SRTP = 1 << 2,
+};
+
+/* Where an offer and answer of keys stands between us and one leg. */
+enum rec_sdes_state {
+	SDES_IDLE = 0,
+	SDES_OFFERED = 1, /* ours is out */
+	SDES_RECEIVED = 2, /* the peer's is here */
+	SDES_ANSWERED = 3, /* the peer has answered ours; may be taken back */
+	SDES_REPLIED = 4, /* we have answered; may be taken back */
+	SDES_STATES
+};
+
+enum rec_key_use {
+	KEY_TX = 1, /* we send with it */
+	KEY_RX = 2, /* the peer sends with it */
+	KEY_TX_BEFORE = 3, /* to go back to, if what is under way fails */
+	KEY_RX_BEFORE = 4, /* that too; the peer may still send with it */
+	KEY_RX_OLD = 5, /* the peer may still send with it till `until_ms` */
+	KEY_OFFERED = 6, /* ours, not answered yet: never sent with */
+	KEY_PROPOSED = 7, /* the peer's, not answered yet */
+	KEY_USES
+};
+
+/* A line of a=crypto (RFC 4568) and what it is used for on one leg. */
+struct rec_key {
+	uint16_t leg;
+	uint8_t use; /* enum rec_key_use */
+	uint8_t suite; /* enum sdes_suite */
+	uint8_t flags; /* enum sdes_flag */
+	bool draft_name; /* "AES_CM_256_…": echoed as it came */
+	uint32_t tag;
+	uint32_t number; /* of the context: one key, one number, for ever */
+	uint32_t after; /* its ROC goes on from there, 0 = begins at 0 */
+	uint64_t lifetime; /* packets, 0 = not said */
+	bool lifetime_power; /* written as 2^n */
+	uint8_t mki_size;
+	uint64_t mki;
+	uint64_t until_ms; /* of KEY_RX_OLD */
+	struct rec_bytes_key key; /* master key, then salt */
+};
+
 /* One side of a stream: our port pair and the peer's signalled addresses. */
 struct rec_flow {
 	uint16_t leg;
@@ -177,6 +242,8 @@ struct rec_flow {
 	uint8_t direction; /* enum rec_flow_direction */
 	bool rtcp_mux;
 	bool latch; /* symmetric latching allowed on this side */
+	uint8_t sdes_state; /* enum rec_sdes_state */
+	uint32_t last_key; /* highest number given to a key of this side */
 };
 
 /* A relayed stream between flows; what flow i receives goes to the others. */
@@ -187,6 +254,8 @@ struct rec_media {
 	uint64_t started_ms;
 	uint16_t flows_len;
 	struct rec_flow flows[REC_FLOWS_MAX];
+	uint16_t keys_len;
+	struct rec_key keys[REC_KEYS_MAX]; /* none: plain RTP */
 };
 
 /* What the media worker learned about one flow. */

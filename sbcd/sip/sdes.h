@@ -18,26 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "sbcd/record/kinds.h" /* enum sdes_suite, sdes_flag */
 #include "sbcd/sip/sdp.h"
-
-/* The values travel in records. */
-enum sdes_suite {
-	SDES_SUITE_NONE = 0,
-	SDES_AES_CM_128_HMAC_SHA1_80 = 1,
-	SDES_AES_CM_128_HMAC_SHA1_32 = 2,
-	SDES_AES_256_CM_HMAC_SHA1_80 = 3,
-	SDES_AES_256_CM_HMAC_SHA1_32 = 4,
-	SDES_AEAD_AES_128_GCM = 5,
-	SDES_AEAD_AES_256_GCM = 6,
-	SDES_SUITES
-};
-
-/* Session parameters that change what is done to packets; they travel too. */
-enum sdes_flag {
-	SDES_UNENCRYPTED_SRTP = 1 << 0,
-	SDES_UNENCRYPTED_SRTCP = 1 << 1,
-	SDES_UNAUTHENTICATED_SRTP = 1 << 2,
-};
 
 enum {
 	SDES_KEY_SIZE_MAX = 46, /* master key and salt */

@@ -132,7 +132,8 @@ static void every_member_has_a_field(void **state)
 	check_struct("rec_call_leg", call->fields);
 	while (media->type != RT_ARRAY)
 		media++;
-	check_struct("rec_flow", media->fields);
+	check_struct("rec_flow", media[0].fields);
+	check_struct("rec_key", media[1].fields);
 	while (mstate->type != RT_ARRAY)
 		mstate++;
 	check_struct("rec_mflow", mstate->fields);

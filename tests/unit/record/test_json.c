@@ -133,6 +133,29 @@ static void keys_in_raw_messages_are_masked(void **state)
 	json_decref(o);
 }
 
+/* Whatever stands in a member that is a key, nothing of it is printed. */
+static void master_keys_are_not_printed(void **state)
+{
+	char *text;
+	json_t *o;
+
+	memset(&rec, 0, sizeof(rec));
+	rec.media.keys_len = REC_KEYS_MAX;
+	for (unsigned i = 0; i < REC_KEYS_MAX; i++) {
+		rec.media.keys[i].number = 1 + i;
+		rec.media.keys[i].key.size = 30;
+		memcpy(rec.media.keys[i].key.data,
+		       "S3cr3tS3cr3tS3cr3tS3cr3tS3cr3t", 30);
+	}
+	o = record_to_json(REC_MEDIA, &rec);
+	text = json_dumps(o, 0);
+	assert_null(strstr(text, "S3cr3t"));
+	assert_non_null(strstr(text, "\"number\": 48"));
+	assert_non_null(strstr(text, "\"key\": \"***\""));
+	free(text);
+	json_decref(o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +163,7 @@ int main(void)
 		cmocka_unit_test(values_are_right),
 		cmocka_unit_test(keys_are_masked),
 		cmocka_unit_test(keys_in_raw_messages_are_masked),
+		cmocka_unit_test(master_keys_are_not_printed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
