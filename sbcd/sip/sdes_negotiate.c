@@ -225,6 +225,10 @@ const char *sdes_refusal_text(const struct sdes_refusal *why)
 		return "answer with a crypto suite that was not offered";
 	case SDES_RULE_PARAMETERS:
 		return "answer changes the session parameters offered";
+	case SDES_RULE_OUR_KEY:
+		return "master key is the one we gave";
+	case SDES_RULE_TURN:
+		return "offer or answer out of turn";
 	default:
 		return "refused";
 	}

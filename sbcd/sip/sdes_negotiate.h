@@ -35,6 +35,8 @@ enum sdes_rule {
 	SDES_RULE_SRTCP_ENCRYPT,
 	SDES_RULE_NOT_OFFERED, /* an answer with a suite we did not offer */
 	SDES_RULE_PARAMETERS, /* an answer that changes what we offered */
+	SDES_RULE_OUR_KEY, /* the peer gives our own key as its own */
+	SDES_RULE_TURN, /* an answer without offer, an offer into ours */
 };
 
 struct sdes_refusal {
