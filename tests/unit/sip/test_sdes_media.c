@@ -796,8 +796,7 @@ int main(void)
 		CASE(without_random_bytes),
 		CASE(no_flow_no_profile_no_room),
 		CASE(legs_do_not_mix),
-		CASE(records_of_strangers),
-	};
+		CASE(records_of_strangers)};
 
 	buf_init(&value, 65536);
 	return cmocka_run_group_tests(tests, NULL, NULL);
