@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "sbcd/record/record.h"
-#include "sbcd/sip/sdes_media.h"
+#include "harness_sdes.h"
 
 enum { LEG = 3, OTHER_LEG = 4, NOW_MS = 1000000 };
 
@@ -24,23 +24,6 @@ static struct sdes_side us, peer;
 static struct sdes_lines line;
 static struct sdes_refusal why;
 static struct buf value;
-
-/* No two keys are the same, whoever asks. */
-static int counted(void *ctx, uint8_t *out, size_t size)
-{
-	static uint64_t counter;
-
-	if (ctx)
-		return -EIO;
-	for (size_t i = 0; i < size; i++)
-		out[i] = (uint8_t)(i % SDES_KEY_SIZE_MAX);
-	for (size_t at = 0; at + SDES_KEY_SIZE_MAX <= size;
-	     at += SDES_KEY_SIZE_MAX) {
-		counter++;
-		memcpy(out + at, &counter, sizeof(counter));
-	}
-	return 0;
-}
 
 static struct sdes_side side(struct rec_media *m, struct sdes_profile *p)
 {
