@@ -84,6 +84,7 @@ static const struct record_field dialog_fields[] = {
 	FIELD(21, RT_BOOL, rec_dialog, ack_has_sdp),
 	FIELD(22, RT_U32, rec_dialog, relayed_cseq),
 	FIELD(23, RT_U32, rec_dialog, sdp_pairs),
+	FIELD(24, RT_U32, rec_dialog, sdp_plain),
 	END,
 };
 

@@ -136,6 +136,7 @@ struct rec_dialog {
 				* was taken for, 0 = for one of our own */
 	uint32_t sdp_pairs; /* bit per stream: it has two m-lines on this leg,
 			     * RTP/SAVP and RTP/AVP behind it */
+	uint32_t sdp_plain; /* of these, RTP/AVP was taken */
 };
 
 enum rec_txn_side { TXN_SERVER = 1, TXN_CLIENT = 2 };

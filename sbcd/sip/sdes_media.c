@@ -629,6 +629,20 @@ void sdes_media_keys(const struct rec_media *m, uint16_t leg,
 		out->tx_kept = before;
 }
 
+bool sdes_media_is_srtp(const struct rec_media *m, uint16_t leg)
+{
+	const struct rec_flow *flow = NULL;
+
+	for (unsigned i = 0; i < m->flows_len && !flow; i++)
+		if (m->flows[i].leg == leg)
+			flow = &m->flows[i];
+	if (!flow)
+		return false;
+	return key_find(m, leg,
+			flow->sdes_state == SDES_RECEIVED ? KEY_PROPOSED
+							  : KEY_TX) != NULL;
+}
+
 bool sdes_media_valid(const struct rec_media *m)
 {
 	if (m->keys_len > REC_KEYS_MAX || m->flows_len > REC_FLOWS_MAX)

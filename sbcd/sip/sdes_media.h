@@ -122,6 +122,8 @@ struct sdes_keys {
 
 void sdes_media_keys(const struct rec_media *m, uint16_t leg,
 		     struct sdes_keys *out);
+/* Is what the peer offered last, or we have answered to it, SRTP? */
+bool sdes_media_is_srtp(const struct rec_media *m, uint16_t leg);
 /* From a record that somebody else wrote: can it be worked with? */
 bool sdes_media_valid(const struct rec_media *m);
 /* Is it time for a new key after so many packets (7/8 of its lifetime)? */

@@ -63,14 +63,14 @@ int sdp_line_splice(struct sdp *sdp, unsigned line, size_t at, size_t del,
 	return 0;
 }
 
-static int lines_reserve(struct sdp *sdp)
+static int lines_reserve(struct sdp *sdp, unsigned more)
 {
-	unsigned capacity = sdp->lines_capacity + 64;
+	unsigned capacity = sdp->lines_capacity + 64 + more;
 	struct sdp_line *lines;
 
-	if (sdp->lines_len >= SDP_EDITED_LINES_MAX)
+	if (sdp->lines_len + more > SDP_EDITED_LINES_MAX)
 		return -ENOSPC;
-	if (sdp->lines_len < sdp->lines_capacity)
+	if (sdp->lines_len + more <= sdp->lines_capacity)
 		return 0;
 	lines = realloc(sdp->lines, capacity * sizeof(*lines));
 	if (!lines)
@@ -84,7 +84,7 @@ int sdp_line_insert(struct sdp *sdp, unsigned section, unsigned line,
 		    const char *text, size_t size)
 {
 	struct sdp_line *l;
-	int rc = lines_reserve(sdp);
+	int rc = lines_reserve(sdp, 1);
 
 	if (!rc)
 		rc = pool_reserve(sdp, size);
@@ -275,6 +275,61 @@ int sdp_media_reject(struct sdp *sdp, unsigned m)
 		sdp->lines[i].drop = true;
 	sdp_sweep(sdp);
 	return 0;
+}
+
+int sdp_media_copy(struct sdp *sdp, unsigned m)
+{
+	struct sdp_range range;
+	struct sdp_line *to;
+	size_t size = 0;
+	unsigned n;
+	int rc;
+
+	if (m == SDP_SESSION || !sdp_section(sdp, m, &range))
+		return -ERANGE;
+	if (sdp->media_len == SDP_MEDIA_MAX)
+		return -ENOSPC;
+	n = range.end - range.begin;
+	for (unsigned i = range.begin; i < range.end; i++)
+		size += sdp->lines[i].size;
+	rc = lines_reserve(sdp, n);
+	if (!rc)
+		rc = pool_reserve(sdp, size);
+	if (rc)
+		return rc;
+	to = &sdp->lines[range.end];
+	memmove(to + n, to, (sdp->lines_len - range.end) * sizeof(*to));
+	sdp->lines_len += n;
+	/* Text of its own: an edit in place changes one of them. */
+	for (unsigned i = 0; i < n; i++) {
+		to[i] = sdp->lines[range.begin + i];
+		memcpy(sdp->pool + sdp->pool_size, sdp->pool + to[i].at,
+		       to[i].size);
+		to[i].at = (uint32_t)sdp->pool_size;
+		to[i].room = to[i].size;
+		sdp->pool_size += to[i].size;
+	}
+	for (unsigned i = sdp->media_len; i > m + 1; i--)
+		sdp->media_first[i] = sdp->media_first[i - 1] + n;
+	sdp->media_first[m + 1] = range.end;
+	sdp->media_len++;
+	return 0;
+}
+
+void sdp_media_remove(struct sdp *sdp, unsigned m)
+{
+	struct sdp_range range;
+	unsigned n;
+
+	if (m == SDP_SESSION || !sdp_section(sdp, m, &range))
+		return;
+	n = range.end - range.begin;
+	memmove(&sdp->lines[range.begin], &sdp->lines[range.end],
+		(sdp->lines_len - range.end) * sizeof(*sdp->lines));
+	sdp->lines_len -= n;
+	sdp->media_len--;
+	for (unsigned i = m; i < sdp->media_len; i++)
+		sdp->media_first[i] = sdp->media_first[i + 1] - n;
 }
 
 /* ---- a= ---------------------------------------------------------------- */

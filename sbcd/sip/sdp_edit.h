@@ -43,17 +43,27 @@ int sdp_media_set_direction(struct sdp *sdp, unsigned m,
 int sdp_media_reject(struct sdp *sdp, unsigned m)
 	__attribute__((warn_unused_result));
 
+/* The m-line and its lines once more, right behind it. */
+int sdp_media_copy(struct sdp *sdp, unsigned m)
+	__attribute__((warn_unused_result));
+/* The m-line goes with its lines: not for what a peer gets to see (RFC 3264),
+ * but for an m-line it does not know of. */
+void sdp_media_remove(struct sdp *sdp, unsigned m);
+
 /* Appends "a=name:value" (value NULL: "a=name"); -EINVAL on CR, LF or NUL. */
 int sdp_attr_add(struct sdp *sdp, unsigned section, const char *name,
 		 const char *value) __attribute__((warn_unused_result));
 /* Removes all of that name from one section; returns how many. */
 unsigned sdp_attr_remove(struct sdp *sdp, unsigned section, const char *name);
 
+/* Removes every line but an m-line that holds a key, or could. */
+void sdp_strip_keys(struct sdp *sdp);
+
 /*
- * Topology hiding. Removes ICE, DTLS and bundling, k= and z=, the session's
- * i=, u=, e= and p=, lines that are no SDP, a foreign o=, c= or a=rtcp, and
- * every line that shows something of `hide` or, unless it is known to hold
- * none, any IP address at all. -EPERM when an m-line shows something of
+ * Topology hiding. Removes ICE, DTLS and bundling, keys, k= and z=, the
+ * session's i=, u=, e= and p=, lines that are no SDP, a foreign o=, c= or
+ * a=rtcp, and every line that shows something of `hide` or, unless it is known
+ * to hold none, any IP address at all. -EPERM when an m-line shows something of
  * `hide`: it cannot be removed. Set origin, connections and ports first.
  */
 int sdp_hide(struct sdp *sdp, const struct hide_set *hide)

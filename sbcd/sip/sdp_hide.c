@@ -21,7 +21,6 @@ static const struct {
 	{"candidate", STRIP},
 	{"connection", STRIP},
 	{"content", KEEP},
-	{"crypto", KEEP},
 	{"dtls-id", STRIP},
 	{"end-of-candidates", STRIP},
 	{"fingerprint", STRIP},
@@ -69,6 +68,32 @@ static const enum attr_policy *attr_policy(struct sdp_text name)
 	return NULL;
 }
 
+/* A key, or what somebody may take for one. */
+static bool shows_key(const struct sdp *sdp, unsigned line)
+{
+	static const char method[] = "inline:";
+	struct sdp_text text = sdp_line_text(sdp, line), name, value;
+
+	for (; text.size >= sizeof(method) - 1; text.at++, text.size--)
+		if (strncasecmp(text.at, method, sizeof(method) - 1) == 0)
+			return true;
+	if (sdp->lines[line].type == 'k')
+		return true;
+	if (sdp->lines[line].type != 'a')
+		return false;
+	sdp_attr_split(sdp_line_value(sdp, line), &name, &value);
+	return (name.size == 6 && strncasecmp(name.at, "crypto", 6) == 0) ||
+	       (name.size == 8 && strncasecmp(name.at, "key-mgmt", 8) == 0);
+}
+
+void sdp_strip_keys(struct sdp *sdp)
+{
+	for (unsigned i = 0; i < sdp->lines_len; i++)
+		if (sdp->lines[i].type != 'm' && shows_key(sdp, i))
+			sdp->lines[i].drop = true;
+	sdp_sweep(sdp);
+}
+
 static bool is_bundle(struct sdp_text name, struct sdp_text value)
 {
 	struct sdp_text word;
@@ -96,11 +121,12 @@ static bool drop_line(const struct sdp *sdp, const struct hide_set *hide,
 {
 	struct sdp_text text = sdp_line_text(sdp, line);
 
+	if (shows_key(sdp, line))
+		return true;
 	switch (sdp->lines[line].type) {
 	case 0:
 	case 'c':
 	case 'e':
-	case 'k':
 	case 'o':
 	case 'p':
 	case 'u':

@@ -306,10 +306,6 @@ static int write_stream(const struct sdp_relay_params *p, struct sdp *sdp,
 		sdp_attr_remove(sdp, m, "rtcp-mux");
 		sdp_attr_remove(sdp, m, "rtcp-mux-only");
 	}
-	/* RFC 4568 section 3: a key in a plain description is no key, and it
-	 * would be shown to the other side. */
-	if (s->proto & (SDP_RTP_AVP | SDP_RTP_AVPF))
-		sdp_attr_remove(sdp, m, "crypto");
 	return 0;
 }
 

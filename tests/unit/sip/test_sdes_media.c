@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "sbcd/record/record.h"
-#include "harness_sdes.h"
+#include "tests/unit/sip/harness_sdes.h"
 
 enum { LEG = 3, OTHER_LEG = 4, NOW_MS = 1000000 };
 

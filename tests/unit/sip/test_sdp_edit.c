@@ -134,6 +134,36 @@ static void removes_and_adds_attributes(void **state)
 			    "m=a 1 b c\r\na=x:2\r\n");
 }
 
+static void copies_and_removes_media(void **state)
+{
+	struct sdp *sdp = parsed("v=0\na=x\nm=audio 10 RTP/AVP 0\na=1\n"
+				 "m=video 20 RTP/AVP 9\na=2\na=3\n");
+
+	assert_int_equal(sdp_media_copy(sdp, 0), 0);
+	assert_int_equal(sdp_media_count(sdp), 3);
+	/* Each has a text of its own, also for what fits into it. */
+	assert_int_equal(sdp_media_set_port(sdp, 0, 11), 0);
+	assert_int_equal(sdp_media_set_port(sdp, 1, 0), 0);
+	assert_int_equal(sdp_media_copy(sdp, 2), 0);
+	assert_int_equal(sdp_attr_add(sdp, 2, "4", NULL), 0);
+	assert_int_equal(sdp_attr_remove(sdp, 3, "2"), 1);
+	sdp_media_remove(sdp, 0);
+	sdp_media_remove(sdp, 9);
+	sdp_media_remove(sdp, SDP_SESSION);
+	assert_int_equal(sdp_media_copy(sdp, 3), -ERANGE);
+	assert_int_equal(sdp_media_copy(sdp, SDP_SESSION), -ERANGE);
+	assert_becomes(sdp, "v=0\r\na=x\r\nm=audio 0 RTP/AVP 0\r\na=1\r\n"
+			    "m=video 20 RTP/AVP 9\r\na=2\r\na=3\r\na=4\r\n"
+			    "m=video 20 RTP/AVP 9\r\na=3\r\n");
+	sdp = parsed("v=0\nm=audio 1 RTP/AVP 0\na=1\n");
+	for (unsigned i = 1; i < SDP_MEDIA_MAX; i++)
+		assert_int_equal(sdp_media_copy(sdp, i - 1), 0);
+	assert_int_equal(sdp_media_copy(sdp, 0), -ENOSPC);
+	for (unsigned i = SDP_MEDIA_MAX; i-- > 1;)
+		sdp_media_remove(sdp, i / 2);
+	assert_becomes(sdp, "v=0\r\nm=audio 1 RTP/AVP 0\r\na=1\r\n");
+}
+
 static void refuses_unknown_sections(void **state)
 {
 	struct sdp *sdp = parsed("v=0\nm=a 1 b c\n");
@@ -287,6 +317,7 @@ int main(void)
 		cmocka_unit_test(edits_media_lines),
 		cmocka_unit_test(rejects_but_keeps_slots),
 		cmocka_unit_test(removes_and_adds_attributes),
+		cmocka_unit_test(copies_and_removes_media),
 		cmocka_unit_test(refuses_unknown_sections),
 		cmocka_unit_test(growth_is_bounded),
 		cmocka_unit_test(hide_keeps_and_drops),

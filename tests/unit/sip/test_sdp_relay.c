@@ -138,7 +138,7 @@ static void relays_teams_without_ice(void **state)
 	assert_non_null(strstr(out, "b=CT:10000000\r\n"));
 	assert_non_null(strstr(out, "a=rtcp-mux\r\n"));
 	assert_non_null(strstr(out, "a=mid:1\r\n"));
-	assert_non_null(strstr(out, TEAMS_KEY "|2^31\r\n"));
+	assert_null(strstr(out, TEAMS_KEY));
 	p.strip_rtcp_mux = true;
 	assert_null(strstr(written(&p), "mux"));
 }
@@ -147,12 +147,16 @@ static void keys_do_not_cross_in_plain(void **state)
 {
 	static const char plain[] = "v=0\r\nc=IN IP4 10.1.1.1\r\n"
 				    "m=audio 8 RTP/AVP 0\r\n"
-				    "a=crypto:1 A inline:" TEAMS_KEY "\r\n";
+				    "a=crypto:1 A inline:" TEAMS_KEY "\r\n"
+				    "a= crypto:2 B INLINE:" TEAMS_KEY "\r\n"
+				    "a=Key-Mgmt:mikey " TEAMS_KEY "\r\n"
+				    "k=base64:" TEAMS_KEY "\r\n";
 	struct sdp_streams s = streams_of(plain, &(struct sdp_rules){0});
 	struct sdp_local local = {.rtp = ip("10.20.0.10", 20000)};
 	struct sdp_relay_params p = params(plain, &s, &local);
 
 	assert_null(strstr(written(&p), "crypto"));
+	assert_null(strstr(out, TEAMS_KEY));
 }
 
 static void hold_becomes_a_direction(void **state)
