@@ -147,12 +147,14 @@ static void copies_and_removes_media(void **state)
 	assert_int_equal(sdp_media_copy(sdp, 2), 0);
 	assert_int_equal(sdp_attr_add(sdp, 2, "4", NULL), 0);
 	assert_int_equal(sdp_attr_remove(sdp, 3, "2"), 1);
+	assert_int_equal(sdp_media_copy(sdp, 0), 0);
 	sdp_media_remove(sdp, 0);
 	sdp_media_remove(sdp, 9);
 	sdp_media_remove(sdp, SDP_SESSION);
-	assert_int_equal(sdp_media_copy(sdp, 3), -ERANGE);
+	assert_int_equal(sdp_media_copy(sdp, 4), -ERANGE);
 	assert_int_equal(sdp_media_copy(sdp, SDP_SESSION), -ERANGE);
-	assert_becomes(sdp, "v=0\r\na=x\r\nm=audio 0 RTP/AVP 0\r\na=1\r\n"
+	assert_becomes(sdp, "v=0\r\na=x\r\nm=audio 11 RTP/AVP 0\r\na=1\r\n"
+			    "m=audio 0 RTP/AVP 0\r\na=1\r\n"
 			    "m=video 20 RTP/AVP 9\r\na=2\r\na=3\r\na=4\r\n"
 			    "m=video 20 RTP/AVP 9\r\na=3\r\n");
 	sdp = parsed("v=0\nm=audio 1 RTP/AVP 0\na=1\n");

@@ -143,12 +143,14 @@ static void relays_teams_without_ice(void **state)
 	assert_null(strstr(written(&p), "mux"));
 }
 
+#define KEY "zzZZzzZZzzZZzzZZzzZZzzZZzzZZzzZZzzZZzzZZ"
+
 static void keys_do_not_cross_in_plain(void **state)
 {
 	static const char plain[] = "v=0\r\nc=IN IP4 10.1.1.1\r\n"
 				    "m=audio 8 RTP/AVP 0\r\n"
 				    "a=crypto:1 A inline:" TEAMS_KEY "\r\n"
-				    "a= crypto:2 B INLINE:" TEAMS_KEY "\r\n"
+				    "a=x-old:2 B INLINE:" KEY "\r\n"
 				    "a=Key-Mgmt:mikey " TEAMS_KEY "\r\n"
 				    "k=base64:" TEAMS_KEY "\r\n";
 	struct sdp_streams s = streams_of(plain, &(struct sdp_rules){0});
@@ -157,6 +159,7 @@ static void keys_do_not_cross_in_plain(void **state)
 
 	assert_null(strstr(written(&p), "crypto"));
 	assert_null(strstr(out, TEAMS_KEY));
+	assert_null(strstr(out, KEY));
 }
 
 static void hold_becomes_a_direction(void **state)
