@@ -251,7 +251,7 @@ static size_t answer_at(const uint8_t *f, size_t len, int slot)
 }
 
 static void note(struct netif_probe *p, const uint8_t *f, size_t len, int slot,
-		 uint64_t now_ms)
+		 uint64_t at_ms)
 {
 	size_t at = answer_at(f, len, slot);
 
@@ -260,11 +260,11 @@ static void note(struct netif_probe *p, const uint8_t *f, size_t len, int slot,
 
 		if ((gw->family == AF_INET) == (slot == SLOT_V4) &&
 		    !memcmp(f + at, gw->bytes, netif_ip_len(gw)))
-			p->heard_ms[i] = now_ms;
+			p->heard_ms[i] = at_ms;
 	}
 }
 
-void netif_probe_hear(struct netif_probe *p, uint64_t now_ms, unsigned budget)
+void netif_probe_hear(struct netif_probe *p, uint64_t at_ms, unsigned budget)
 {
 	uint8_t f[128];
 
@@ -275,7 +275,7 @@ void netif_probe_hear(struct netif_probe *p, uint64_t now_ms, unsigned budget)
 			/* ENETDOWN is said once and goes away. */
 			if (n < 0)
 				break;
-			note(p, f, (size_t)n, slot, now_ms);
+			note(p, f, (size_t)n, slot, at_ms);
 		}
 	}
 }

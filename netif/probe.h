@@ -43,8 +43,8 @@ unsigned netif_probe_ask(struct netif_probe *p,
 			 const uint8_t mac[NETIF_MAC_LEN],
 			 const struct netif_ip *own, size_t own_len);
 
-/* Reads at most budget frames; answers are noted as heard at now_ms. */
-void netif_probe_hear(struct netif_probe *p, uint64_t now_ms, unsigned budget);
+/* Reads at most budget frames; answers are noted as heard at at_ms. */
+void netif_probe_hear(struct netif_probe *p, uint64_t at_ms, unsigned budget);
 
 size_t netif_probe_len(const struct netif_probe *p);
 /* When gateway i answered last; 0 = never. */

@@ -44,6 +44,7 @@ struct disk {
 	struct job *current;
 	size_t queued;
 	bool stop;
+	bool ended; /* the thread is about to return */
 	bool abandoned; /* the thread frees the object */
 };
 
@@ -190,6 +191,8 @@ static void *disk_thread(void *arg)
 			signal_done(d);
 	}
 	abandoned = d->abandoned;
+	d->ended = true;
+	pthread_cond_signal(&d->wake);
 	pthread_mutex_unlock(&d->lock);
 	if (abandoned)
 		disk_free(d);
@@ -214,6 +217,7 @@ static int start_thread(struct disk *d)
 int disk_create(struct disk **out, size_t queue_max)
 {
 	struct disk *d = calloc(1, sizeof(*d));
+	pthread_condattr_t monotonic;
 	int err;
 
 	if (!d)
@@ -222,7 +226,10 @@ int disk_create(struct disk **out, size_t queue_max)
 	list_init(&d->todo);
 	list_init(&d->done);
 	pthread_mutex_init(&d->lock, NULL);
-	pthread_cond_init(&d->wake, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&d->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	d->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (d->event_fd < 0) {
 		err = -errno;
@@ -246,13 +253,11 @@ err_object:
 void disk_destroy(struct disk *d, unsigned wait_ms)
 {
 	struct timespec until;
+	bool abandoned;
+	int err = 0;
 
 	if (!d)
 		return;
-	pthread_mutex_lock(&d->lock);
-	d->stop = true;
-	pthread_cond_signal(&d->wake);
-	pthread_mutex_unlock(&d->lock);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += wait_ms / 1000;
 	until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
@@ -260,22 +265,21 @@ void disk_destroy(struct disk *d, unsigned wait_ms)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
-	if (!pthread_clockjoin_np(d->thread, NULL, CLOCK_MONOTONIC, &until)) {
-		disk_free(d);
-		return;
-	}
+	pthread_mutex_lock(&d->lock);
+	d->stop = true;
+	pthread_cond_signal(&d->wake);
+	while (!d->ended && !err)
+		err = pthread_cond_timedwait(&d->wake, &d->lock, &until);
 	/* Under the lock the thread is either past its last look at
 	 * `abandoned` (then it can be joined) or will see it. */
-	pthread_mutex_lock(&d->lock);
-	d->abandoned = d->current || d->todo.first;
-	if (!d->abandoned) {
-		pthread_mutex_unlock(&d->lock);
-		pthread_join(d->thread, NULL);
-		disk_free(d);
-		return;
-	}
-	pthread_detach(d->thread);
+	abandoned = d->abandoned = d->current || d->todo.first;
+	if (abandoned)
+		pthread_detach(d->thread);
 	pthread_mutex_unlock(&d->lock);
+	if (abandoned)
+		return;
+	pthread_join(d->thread, NULL);
+	disk_free(d);
 }
 
 static int enqueue(struct disk *d, struct job *j)

@@ -34,16 +34,19 @@ uint64_t gwprobe_since_ms(uint64_t now_ms, uint64_t peer_ms, uint32_t beat_ms)
 	uint64_t since_ms =
 		now_ms > GWPROBE_LOST_MS ? now_ms - GWPROBE_LOST_MS : 0;
 
-	if (silent(now_ms, peer_ms, beat_ms) && peer_ms > since_ms)
-		return peer_ms;
+	if (silent(now_ms, peer_ms, beat_ms)) {
+		peer_ms += (uint64_t)GWPROBE_SILENT_BEATS * beat_ms;
+		return peer_ms > since_ms ? peer_ms : since_ms;
+	}
 	return since_ms;
 }
 
+/* An answer is as old as its question, however late it is read. */
 static void on_answer(void *ctx, uint32_t events)
 {
 	struct gwprobe *p = ctx;
 
-	netif_probe_hear(p->probe, clock_mono_ms(), HEAR_BUDGET);
+	netif_probe_hear(p->probe, p->asked_ms, HEAR_BUDGET);
 }
 
 static int ips_of(struct netif_ip *out, const struct addr *list, size_t len)
@@ -109,6 +112,8 @@ void gwprobe_turn(struct gwprobe *p, uint64_t now_ms, bool urgent,
 
 	if (!p || (p->asked_ms && now_ms - p->asked_ms < every_ms))
 		return;
+	/* What waits here answers an earlier question. */
+	netif_probe_hear(p->probe, p->asked_ms, HEAR_BUDGET);
 	p->asked_ms = now_ms;
 	(void)netif_probe_ask(p->probe, mac, p->own,
 			      owned ? p->conf->addrs_len : 0);

@@ -33,9 +33,9 @@ enum {
  */
 bool gwprobe_urgent(uint64_t now_ms, uint64_t peer_ms, uint32_t beat_ms);
 /*
- * An answer after this proves that a gateway is there. While the peer is
- * silent one from before proves nothing: both may have been behind the switch
- * that failed.
+ * The answer to a question asked after this proves that a gateway is there.
+ * While the peer is silent one from before proves nothing: both may have been
+ * behind the switch that failed.
  */
 uint64_t gwprobe_since_ms(uint64_t now_ms, uint64_t peer_ms, uint32_t beat_ms);
 
@@ -52,7 +52,7 @@ void gwprobe_turn(struct gwprobe *p, uint64_t now_ms, bool urgent,
 		  const uint8_t mac[NETIF_MAC_LEN], bool owned);
 
 size_t gwprobe_len(const struct gwprobe *p);
-/* How many answered after since_ms. */
+/* How many have answered a question asked after since_ms. */
 size_t gwprobe_answered(const struct gwprobe *p, uint64_t since_ms);
 /* How many are given up. None in the first seconds. */
 size_t gwprobe_lost(const struct gwprobe *p, uint64_t now_ms);

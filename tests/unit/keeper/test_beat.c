@@ -464,8 +464,9 @@ static int renew_and_look(void *ctx, unsigned lease_ms)
 	struct beat_view v;
 
 	beat_get_view(f->slow, &v);
-	if (!f->renewals++)
+	if (!f->renewals)
 		f->said_before = v.sent;
+	f->renewals++;
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 /* ---- the fakes ---------------------------------------------------------- */
 static unsigned asked, asked_from;
 static uint64_t heard_ms[2];
+static uint64_t unread_at_ms; /* answers not read yet count as of then */
 
 int netif_probe_create(struct netif_probe **out, const char *nic,
 		       const struct netif_ip *gateways, size_t gateways_len)
@@ -43,8 +44,9 @@ unsigned netif_probe_ask(struct netif_probe *p,
 	return 2;
 }
 
-void netif_probe_hear(struct netif_probe *p, uint64_t now_ms, unsigned budget)
+void netif_probe_hear(struct netif_probe *p, uint64_t at_ms, unsigned budget)
 {
+	unread_at_ms = at_ms;
 }
 
 size_t netif_probe_len(const struct netif_probe *p)
@@ -77,9 +79,9 @@ static void old_answers_count_only_beside_a_peer(void **state)
 
 	assert_true(gwprobe_since_ms(NOW, 0, BEAT_MS) == floor);
 	assert_true(gwprobe_since_ms(NOW, NOW - 10, BEAT_MS) == floor);
-	/* It fell silent: only what was answered since. */
-	assert_true(gwprobe_since_ms(NOW, NOW - 21, BEAT_MS) == NOW - 21);
-	assert_true(gwprobe_since_ms(NOW, NOW - 3000, BEAT_MS) == NOW - 3000);
+	/* It fell silent: only questions asked because of that count. */
+	assert_true(gwprobe_since_ms(NOW, NOW - 21, BEAT_MS) == NOW - 1);
+	assert_true(gwprobe_since_ms(NOW, NOW - 3000, BEAT_MS) == NOW - 2980);
 	assert_true(gwprobe_since_ms(NOW, NOW - 9000, BEAT_MS) == floor);
 	assert_true(gwprobe_since_ms(100, 0, BEAT_MS) == 0);
 }
@@ -113,6 +115,8 @@ static void asks_when_it_is_due(void **state)
 	assert_int_equal(asked, 2);
 	gwprobe_turn(p, NOW + 1020, true, mac, true);
 	assert_int_equal(asked, 3);
+	/* An answer that lay unread is one to the question before. */
+	assert_true(unread_at_ms == NOW + 1000);
 	/* One answered once. */
 	heard_ms[1] = 500;
 	assert_int_equal(gwprobe_answered(p, 499), 1);
