@@ -371,9 +371,13 @@ static struct ha_decision beside_absent(const struct ha_evidence *ev,
 		return decide(HA_STAY, "how the peer left is not known");
 	}
 	no = refusal(ev, rules);
-	if (d.verdict == HA_CLAIM && no)
-		return decide(HA_STAY, no);
-	return d;
+	if (d.verdict != HA_CLAIM || !no)
+		return d;
+	/* A moment before the ring changed silence was enough. The verdict may
+	 * take the witness as long as it needs to miss the peer as well. */
+	if (ev->peer_left == HA_LEFT_NODEDOWN && !has_verdict(ev))
+		return on_silence(ev, rules, no);
+	return decide(HA_STAY, no);
 }
 
 struct ha_decision ha_arbitrate(const struct ha_evidence *ev,

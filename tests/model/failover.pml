@@ -51,12 +51,13 @@
  * faults at once; the contents of records and their replication; health and
  * preference (they ask for a planned switchover, which is in); a switch that
  * breaks into two halves with a gateway in each (only a witness helps there,
- * see README); how old a gateway's answer is; forged frames (beats and tokens
- * are keyed); a host that loses its disk and with it its epoch; corosync as a
- * process of its own: its membership is what the HA network and the machines
- * allow. That the loser of a tie claims after a while is in the liveness model
- * only: its claim and one of a winner whose cut was just healed may cross.
- * Those are in tests/unit/keeper/test_pair.c, with the keepers' own code, by
+ * see README); how long the witness takes for its verdict, which a silent
+ * peer's successor does not wait for; how old a gateway's answer is; forged
+ * frames (beats and tokens are keyed); a host that loses its disk and with it
+ * its epoch; corosync as a process of its own: its membership is what the HA
+ * network and the machines allow. That the loser of a tie claims after a
+ * while is in the liveness model only: its claim and one of a winner whose cut
+ * was just healed may cross. Those are in tests/unit/keeper/test_pair.c, with the keepers' own code, by
  * random schedules and not exhaustively.
  */
 #include "role_table.pml"
