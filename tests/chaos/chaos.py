@@ -139,7 +139,7 @@ class LabTarget:
         self.frozen = []
 
     def do_cut(self, role, nic, kind):
-        word = f"{self.roles[role]}:{nic}"
+        word = f"{self.roles[role]}:{'' if nic == 'all' else nic}"
         self.lab.cut(word if kind == "both" else f"{word}:{kind}")
 
     def do_heal(self):
