@@ -5,15 +5,6 @@
 
 #include "sbcd/record/kinds.h"
 
-#define TARGET(rec, member)                                                    \
-	.offset = offsetof(struct rec, member),                                \
-	.size = sizeof(((struct rec *)0)->member)
-#define NO_TARGET .offset = OPTION_NO_TARGET
-#define END                                                                    \
-	{                                                                      \
-		.name = NULL                                                   \
-	}
-
 static const struct option_choice timings[] = {
 	{"fast", TIMING_FAST, false},
 	{"relaxed", TIMING_RELAXED, false},

@@ -43,6 +43,16 @@ struct option_spec {
 	const char *help;
 };
 
+/* For tables of options and sections. */
+#define TARGET(rec, member)                                                    \
+	.offset = offsetof(struct rec, member),                                \
+	.size = sizeof(((struct rec *)0)->member)
+#define NO_TARGET .offset = OPTION_NO_TARGET
+#define END                                                                    \
+	{                                                                      \
+		.name = NULL                                                   \
+	}
+
 struct section_spec {
 	const char *name; /* NULL ends */
 	bool titled;

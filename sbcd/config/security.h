@@ -1,0 +1,72 @@
+/*
+ * security - sdes-profile and media-sec-policy: structs, schema, checks.
+ *
+ * Not part of schema_sbcd yet: those names are refused there until the media
+ * relay does SRTP.
+ *
+ * Layer: config. The structs are read by any process; the rest is private to
+ * config and its tests.
+ */
+#ifndef SBCD_CONFIG_SECURITY_H
+#define SBCD_CONFIG_SECURITY_H
+
+#include "sbcd/config/schema.h"
+#include "sbcd/record/kinds.h"
+
+enum { CONFIG_SDES_PROFILES_MAX = 32, CONFIG_MEDIA_SEC_MAX = 32 };
+
+/* Bits: what is allowed. */
+enum config_media_mode {
+	CONFIG_MEDIA_RTP = 1,
+	CONFIG_MEDIA_SRTP = 2,
+	CONFIG_MEDIA_ANY = 3,
+};
+
+enum config_offer_format { OFFER_SAME_AS_INGRESS, OFFER_BOTH };
+
+struct config_sdes_profile { /* sdes-profile */
+	char name[CONFIG_NAME_SIZE];
+	int line;
+	uint8_t suites[SDES_SUITES]; /* enum sdes_suite, in order */
+	size_t suites_len;
+	bool srtp_auth, srtp_encrypt, srtcp_encrypt;
+	uint8_t ingress_params; /* enum sdes_flag: accepted and mirrored */
+	bool mki;
+	uint8_t lifetime; /* n of 2^n packets, 0 = not said */
+	uint8_t offer_format; /* enum config_offer_format */
+	bool rekey; /* new keys in every re-INVITE */
+	bool reset_roc; /* a new key begins at ROC 0 */
+	bool allow_insecure; /* also where signalling is readable */
+};
+
+struct config_media_sec { /* media-sec-policy */
+	char name[CONFIG_NAME_SIZE];
+	int line;
+	uint8_t inbound, outbound; /* enum config_media_mode */
+	const struct config_sdes_profile *profile; /* NULL: RTP both ways */
+};
+
+struct config_security {
+	struct config_sdes_profile profiles[CONFIG_SDES_PROFILES_MAX];
+	size_t profiles_len;
+	struct config_media_sec policies[CONFIG_MEDIA_SEC_MAX];
+	size_t policies_len;
+};
+
+extern const struct section_spec schema_security[];
+
+/* All sections of both kinds below `root`; what is wrong goes to the errors
+ * of `p`. *out is zeroed first. */
+void config_build_security(const struct parsed *p, cfg_t *root,
+			   struct config_security *out);
+/* Keys in SDP are worth what the signalling is: an error when `a`, whose
+ * media goes by `policy`, is reached without TLS. */
+void config_check_agent_security(const struct parsed *p,
+				 const struct config_media_sec *policy,
+				 const struct config_agent *a);
+const struct config_media_sec *
+config_media_sec_find(const struct config_security *s, const char *name);
+/* "AES_CM_128_HMAC_SHA1_80"; SDES_SUITE_NONE when it is none. */
+enum sdes_suite config_suite_find(const char *name);
+
+#endif
