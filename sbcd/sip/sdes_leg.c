@@ -7,6 +7,40 @@
 
 enum { WARN_MISC = 399 };
 
+/* The values of both are the same. */
+_Static_assert((int)CONFIG_MEDIA_RTP == (int)SDP_SEC_RTP &&
+		       (int)CONFIG_MEDIA_SRTP == (int)SDP_SEC_SRTP &&
+		       (int)CONFIG_MEDIA_ANY == (int)SDP_SEC_ANY,
+	       "modes are copied");
+
+void media_security_of(const struct config_media_sec *m,
+		       struct media_security *out)
+{
+	const struct config_sdes_profile *c = m->profile;
+	struct sdes_policy *p = &out->profile.sdes;
+
+	memset(out, 0, sizeof(*out));
+	out->inbound = m->inbound;
+	out->outbound = m->outbound;
+	if (!c)
+		return;
+	out->both = c->offer_format == OFFER_BOTH;
+	out->profile_name = c->name;
+	out->profile.rekey = c->rekey;
+	out->profile.roc_reset = c->reset_roc;
+	memcpy(p->suites, c->suites, sizeof(p->suites));
+	p->suites_len = (unsigned)c->suites_len;
+	p->flags_ingress = c->ingress_params;
+	if (!c->srtp_auth)
+		p->flags_offered |= SDES_UNAUTHENTICATED_SRTP;
+	if (!c->srtp_encrypt)
+		p->flags_offered |= SDES_UNENCRYPTED_SRTP;
+	if (!c->srtcp_encrypt)
+		p->flags_offered |= SDES_UNENCRYPTED_SRTCP;
+	p->mki = c->mki;
+	p->lifetime = c->lifetime;
+}
+
 static struct sdes_side side_of(const struct sdes_leg *l, unsigned i)
 {
 	return (struct sdes_side){

@@ -15,6 +15,7 @@
 #ifndef SBCD_SIP_SDES_LEG_H
 #define SBCD_SIP_SDES_LEG_H
 
+#include "sbcd/config/security.h"
 #include "sbcd/sip/sdes_media.h"
 #include "sbcd/sip/sdp_secure.h"
 
@@ -24,6 +25,10 @@ struct media_security {
 	const char *profile_name;
 	struct sdes_profile profile;
 };
+
+/* As it is configured; *out points into `m`. */
+void media_security_of(const struct config_media_sec *m,
+		       struct media_security *out);
 
 struct sdes_leg {
 	const struct media_security *security;

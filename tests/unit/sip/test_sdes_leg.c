@@ -612,6 +612,47 @@ static void answered_twice(void **state)
 	speak(true, true);
 }
 
+/* ---- as configured ------------------------------------------------------ */
+
+static void as_configured(void **state)
+{
+	struct config_sdes_profile profile = {
+		.name = "p",
+		.suites = {SDES_AEAD_AES_256_GCM, SDES_AES_CM_128_HMAC_SHA1_32},
+		.suites_len = 2,
+		.srtp_encrypt = true,
+		.ingress_params = SDES_UNENCRYPTED_SRTP,
+		.mki = true,
+		.lifetime = 31,
+		.offer_format = OFFER_BOTH,
+		.rekey = true,
+	};
+	struct config_media_sec policy = {.inbound = CONFIG_MEDIA_SRTP,
+					  .outbound = CONFIG_MEDIA_ANY};
+	struct media_security m;
+
+	media_security_of(&policy, &m);
+	assert_null(m.profile_name);
+	assert_int_equal(m.inbound, SDP_SEC_SRTP);
+	assert_int_equal(m.outbound, SDP_SEC_ANY);
+	policy.profile = &profile;
+	media_security_of(&policy, &m);
+	assert_string_equal(m.profile_name, "p");
+	assert_true(m.both && m.profile.rekey && !m.profile.roc_reset);
+	assert_int_equal(m.profile.sdes.suites_len, 2);
+	assert_int_equal(m.profile.sdes.suites[0], SDES_AEAD_AES_256_GCM);
+	assert_int_equal(m.profile.sdes.flags_offered,
+			 SDES_UNAUTHENTICATED_SRTP | SDES_UNENCRYPTED_SRTCP);
+	assert_int_equal(m.profile.sdes.flags_ingress, SDES_UNENCRYPTED_SRTP);
+	assert_true(m.profile.sdes.mki);
+	assert_int_equal(m.profile.sdes.lifetime, 31);
+	/* One name for one suite, here and there. */
+	for (int s = SDES_SUITE_NONE + 1; s < SDES_SUITES; s++)
+		assert_int_equal(
+			config_suite_find(sdes_suite_name((enum sdes_suite)s)),
+			s);
+}
+
 #define CASE(name) cmocka_unit_test_setup(name, up)
 
 int main(void)
@@ -625,7 +666,8 @@ int main(void)
 		CASE(pair_answered_with_rtp), CASE(pair_answered_with_both),
 		CASE(pair_answered_badly),    CASE(pair_answered_with_none),
 		CASE(streams_behind_a_pair),  CASE(hold_keeps_the_keys),
-		CASE(refused_re_offer),	      CASE(answered_twice)};
+		CASE(refused_re_offer),	      CASE(answered_twice),
+		CASE(as_configured)};
 
 	buf_init(&value, 65536);
 	return cmocka_run_group_tests(tests, NULL, NULL);
