@@ -132,4 +132,21 @@ void config_build_each(struct config_build *b, const char *name, unsigned max,
 void config_build_networks(struct config_build *b);
 void config_build_sip(struct config_build *b);
 
+/* ---- security.c -----------------------------------------------------------
+ */
+struct config_security;
+struct config_media_sec;
+
+extern const struct section_spec schema_security[];
+
+/* All sections of both kinds below `root`; what is wrong goes to the errors
+ * of `p`. *out is zeroed first. */
+void config_build_security(const struct parsed *p, cfg_t *root,
+			   struct config_security *out);
+/* Keys in SDP are worth what the signalling is: an error when `a`, whose
+ * media goes by `policy`, is reached without TLS. */
+void config_check_agent_security(const struct parsed *p,
+				 const struct config_media_sec *policy,
+				 const struct config_agent *a);
+
 #endif

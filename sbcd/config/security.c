@@ -1,4 +1,5 @@
 #include "sbcd/config/security.h"
+#include "sbcd/config/schema.h"
 
 #include <string.h>
 

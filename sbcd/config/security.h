@@ -1,16 +1,15 @@
 /*
- * security - sdes-profile and media-sec-policy: structs, schema, checks.
+ * security - sdes-profile and media-sec-policy as they are configured.
  *
- * Not part of schema_sbcd yet: those names are refused there until the media
- * relay does SRTP.
+ * Not part of struct config yet: their names are refused in sbcd.conf until
+ * the media relay does SRTP.
  *
- * Layer: config. The structs are read by any process; the rest is private to
- * config and its tests.
+ * Layer: config. Any process, any thread.
  */
 #ifndef SBCD_CONFIG_SECURITY_H
 #define SBCD_CONFIG_SECURITY_H
 
-#include "sbcd/config/schema.h"
+#include "sbcd/config/config.h"
 #include "sbcd/record/kinds.h"
 
 enum { CONFIG_SDES_PROFILES_MAX = 32, CONFIG_MEDIA_SEC_MAX = 32 };
@@ -53,17 +52,6 @@ struct config_security {
 	size_t policies_len;
 };
 
-extern const struct section_spec schema_security[];
-
-/* All sections of both kinds below `root`; what is wrong goes to the errors
- * of `p`. *out is zeroed first. */
-void config_build_security(const struct parsed *p, cfg_t *root,
-			   struct config_security *out);
-/* Keys in SDP are worth what the signalling is: an error when `a`, whose
- * media goes by `policy`, is reached without TLS. */
-void config_check_agent_security(const struct parsed *p,
-				 const struct config_media_sec *policy,
-				 const struct config_agent *a);
 const struct config_media_sec *
 config_media_sec_find(const struct config_security *s, const char *name);
 /* "AES_CM_128_HMAC_SHA1_80"; SDES_SUITE_NONE when it is none. */

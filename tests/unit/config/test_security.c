@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "sbcd/config/schema.h"
 #include "sbcd/config/security.h"
 
 static struct config_errors errors;
