@@ -71,14 +71,15 @@ USES_media := media config record hasync base
 USES_cli := cli config record hasync base
 USES_keeper := keeper media sip call config record hasync netif base
 LDLIBS := -lsofia-sip-ua -lnl-route-3 -lnl-3 -lnftables -lbpf -lcpg -lquorum \
-	-lvotequorum -lcmap -lconfuse -ljansson -lsmartcols -lsystemd -lssl -lcrypto -lm
+	-lvotequorum -lcmap -lconfuse -ljansson -lsmartcols -lsystemd \
+	-lssl -lcrypto -lsrtp2 -lm
 
 .PHONY: all help
 all: $(B)/bin/sbcd $(B)/bin/sbcctl tools
 
 help:
 	@echo 'make deps|all|demo|test|unit|lab-test|lint|fuzz|bench|mutants|chaos'
-	@echo '     bench-gap|stress'
+	@echo '     bench-gap|stress|srtp-soak'
 	@echo '     lab-up|lab-down|format|install|clean'
 	@echo 'variables: SAN=asan|tsan WERROR=1 V=1'
 

@@ -22,7 +22,7 @@ deps:
 	fi
 
 .PHONY: model lab-up lab-down lab-test lab-sanitized versions demo test lint \
-	format bench bench-gap stress mutants chaos install
+	format bench bench-gap stress srtp-soak mutants chaos install
 lab-up: all
 	tests/lab/lab up
 lab-down:
@@ -71,6 +71,11 @@ chaos: all
 stress: all
 	SBC_STRESS_SECONDS=$(SECONDS) SBC_BUILD=$(B) $(PYTHON) -m pytest -q -s \
 		-p no:cacheprovider tests/lab/test_stress.py
+
+# Millions of random packets through every SRTP engine, another seed each time.
+PACKETS ?= 5000000
+srtp-soak: $(B)/unit/media/test_srtp_engines
+	SBC_SRTP_PACKETS=$(PACKETS) SBC_SRTP_SEED=$$(date +%s) $<
 
 mutants:
 	$(PYTHON) tests/mutants/run.py
