@@ -72,7 +72,7 @@ USES_cli := cli config record hasync base
 USES_keeper := keeper media sip call config record hasync netif base
 LDLIBS := -lsofia-sip-ua -lnl-route-3 -lnl-3 -lnftables -lbpf -lcpg -lquorum \
 	-lvotequorum -lcmap -lconfuse -ljansson -lsmartcols -lsystemd \
-	-lssl -lcrypto -lsrtp2 -lm
+	-lssl -lcrypto -lsrtp2 -lIPSec_MB -lm
 
 .PHONY: all help
 all: $(B)/bin/sbcd $(B)/bin/sbcctl tools

@@ -18,6 +18,7 @@ struct msrtp {
 
 /* The best first. */
 static const struct msrtp_engine_ops *const engines[] = {
+	&msrtp_engine_ipsec_mb,
 	&msrtp_engine_openssl,
 	&msrtp_engine_reference,
 };

@@ -123,6 +123,7 @@ struct msrtp_engine {
 	uint8_t copy_burst[SRTP_PACKET_SIZE_MAX];
 };
 
+extern const struct msrtp_engine_ops msrtp_engine_ipsec_mb;
 extern const struct msrtp_engine_ops msrtp_engine_openssl;
 extern const struct msrtp_engine_ops msrtp_engine_reference;
 

@@ -30,7 +30,7 @@ BELOW = {
 # Third-party headers and the one module that may see each.
 OWNERS = (
     (r"sofia-sip/", {"sip"}),
-    (r"srtp2/", {"media"}),
+    (r"srtp2/|intel-ipsec-mb\.h", {"media"}),
     (r"corosync/", {"hasync"}),
     (r"netlink/|nftables/|libnftnl/", {"netif"}),
     (r"bpf/", {"netif"}),
