@@ -254,7 +254,7 @@ def chaos(args):
     p = subprocess.Popen(
         [sys.executable, "tests/chaos/chaos.py", "--build", args.build,
          "--seconds", "120", "--seed", "1", "--scale", "0.25",
-         "--allow-sipp", "2", "--without", "hold"],
+         "--allow-sipp", "2"],
         cwd=TOP, stdout=subprocess.PIPE, text=True, errors="replace")
     found = None
     for line in p.stdout:

@@ -211,7 +211,7 @@ void supervise_ping(struct keeper *k)
 				(int)workers_pid(k->workers, w));
 			k->ping_ms[i] = 0;
 			/* A crash like any other. */
-			kill(workers_pid(k->workers, w), SIGKILL);
+			workers_condemn(k->workers, w);
 		}
 	}
 }

@@ -29,6 +29,7 @@ struct worker {
 	struct link *link;
 	bool want_write;
 	bool killed; /* by us */
+	bool condemned; /* by us, for hanging */
 	struct loop_timer *restart;
 	struct backoff backoff;
 	uint64_t crashes;
@@ -64,6 +65,13 @@ static void forget_process(struct worker *wk)
 	wk->want_write = false;
 }
 
+/* Not by a signal that others send to what works well. */
+static bool died_of_its_work(const struct worker *wk, int status)
+{
+	return wk->condemned || !WIFSIGNALED(status) ||
+	       (WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM);
+}
+
 static void fill_death(struct worker *wk, struct worker_death *d, int status)
 {
 	uint64_t now_ms = loop_now_ms(wk->ws->p.loop);
@@ -76,6 +84,8 @@ static void fill_death(struct worker *wk, struct worker_death *d, int status)
 	d->what_size = sizeof(d->what);
 	d->busy = counters_get_busy(wk->counters, d->what, &d->what_size);
 	counters_set_busy(wk->counters, BUSY_NOTHING, NULL, 0);
+	if (!died_of_its_work(wk, status))
+		d->busy = BUSY_NOTHING;
 	if (d->wanted)
 		return;
 	wk->crashes++;
@@ -90,7 +100,7 @@ static void reap(struct worker *wk, int status)
 	forget_process(wk);
 	pidfile_remove(wk->ws->p.run_dir, workers_name(wk->who));
 	fill_death(wk, &d, status);
-	wk->killed = false;
+	wk->killed = wk->condemned = false;
 	wk->ws->p.ops->died(wk->ws->p.ctx, &d);
 	if (wk->ws->stopping)
 		return;
@@ -332,6 +342,16 @@ void workers_kill(struct workers *ws, enum hub_worker w)
 	/* What it wrote before is of the time before: nobody reads it. */
 	loop_fd_remove(wk->link_watch);
 	wk->link_watch = NULL;
+}
+
+void workers_condemn(struct workers *ws, enum hub_worker w)
+{
+	struct worker *wk = &ws->each[w];
+
+	if (!wk->pid)
+		return;
+	wk->condemned = true;
+	kill(wk->pid, SIGKILL);
 }
 
 void workers_restart(struct workers *ws)

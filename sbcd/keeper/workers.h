@@ -28,6 +28,8 @@ struct worker_death {
 	uint64_t ran_ms;
 	uint32_t restart_ms; /* starts again after this time */
 	bool storm; /* dies too often */
+	/* What it was busy with; nothing when somebody else killed it
+	 * (operator, out of memory): that was not of its work. */
 	enum counters_busy busy;
 	uint8_t what[COUNTERS_BUSY_SIZE];
 	size_t what_size;
@@ -64,6 +66,8 @@ void workers_start(struct workers *ws);
 /* Kills both and starts them as soon as they are gone. */
 void workers_restart(struct workers *ws);
 void workers_kill(struct workers *ws, enum hub_worker w);
+/* Kills one that hangs: a crash, of what it is busy with. */
+void workers_condemn(struct workers *ws, enum hub_worker w);
 
 /* -EPIPE: it is not running. Otherwise as link_send(). */
 int workers_send(struct workers *ws, enum hub_worker w,

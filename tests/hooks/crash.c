@@ -5,6 +5,7 @@
  * sbcd/sip/guard.c it defines functions the stack calls in its own library.
  *
  *   X-SBC-Test: crash-parse    abort() while the stack parses that header
+ *   X-SBC-Test: hang-parse     stops there for ever
  *   crash-call, crash-dialog, crash-txn, crash-media, crash-record
  *                              abort() while the B2BUA takes a record of that
  *                              kind (or of any) with this text in it
@@ -12,6 +13,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <sofia-sip/sip_header.h>
 #include <sofia-sip/sip_parser.h>
@@ -23,11 +25,14 @@
 issize_t sip_unknown_d(su_home_t *home, msg_header_t *h, char *s, isize_t len)
 {
 	static const char crash[] = "X-SBC-Test: crash-parse";
+	static const char hang[] = "X-SBC-Test: hang-parse";
 	issize_t (*next)(su_home_t *, msg_header_t *, char *, isize_t);
 
 	*(void **)&next = dlsym(RTLD_NEXT, "sip_unknown_d");
 	if (!next || !strncmp(s, crash, sizeof(crash) - 1))
 		abort();
+	while (!strncmp(s, hang, sizeof(hang) - 1))
+		pause();
 	return next(home, h, s, len);
 }
 

@@ -1,5 +1,7 @@
 """Inputs and records that crash a worker: refused, buried, on both nodes."""
 
+import os
+import signal
 import socket
 import time
 
@@ -125,6 +127,39 @@ def test_by_udp_on_both_nodes(world):
     w.lab.sbcctl(standby, "switchover")
     answers(w)
     is_refused(w, active, poison)
+    checks.nothing_left(w)
+
+
+def test_killed_from_outside_is_not_poison(world):
+    """kill -9 of a worker that reads a message says nothing about it; that it
+    hangs while it does is noticed, and says all."""
+    w = world
+    hang = text("hang", extra="X-SBC-Test: hang-parse\r\n")
+    fine = text("fine", extra="")
+    pairs = w.establish(5)
+    active, _ = w.settled()
+    w.media_reset()
+
+    def hangs():
+        try:
+            s.sendto(fine, (vip("core"), 5060))
+            return not s.recv(4096)
+        except socket.timeout:
+            return True
+    with sock() as s:
+        s.settimeout(1)
+        s.sendto(hang, (vip("core"), 5060))
+        wait_for(hangs, 10, "no answer")
+        os.kill(sip_pid(w, active), signal.SIGKILL)
+        wait_for(lambda: crashes(w, active) == 1, 10, "it is dead")
+        answers(w)
+        s.sendto(hang, (vip("core"), 5060))
+        wait_for(lambda: crashes(w, active) == 2, 20, "found hanging")
+        answers(w)
+    assert refused(w, active) == 0
+    is_refused(w, active, hang)
+    assert lost(w.listen(1)) == 0
+    w.hang_up(pairs)
     checks.nothing_left(w)
 
 

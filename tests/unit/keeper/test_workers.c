@@ -92,6 +92,9 @@ static int worker(const char *kind)
 		for (int i = 0; i < LAST_WORDS; i++)
 			say(l, LINK_PUT, "last words");
 		abort();
+	} else if (!strcmp(todo, "busy")) {
+		counters_set_busy(counters, BUSY_INPUT, "poison", 6);
+		say(l, LINK_HELLO, kind);
 	} else if (!strcmp(todo, "mute")) {
 		close(LINK_WORKER_FD);
 	} else {
@@ -299,6 +302,32 @@ static void a_wanted_restart_is_no_crash(void **state)
 	assert_int_equal(f->started[HUB_MEDIA], 2);
 }
 
+/* Whoever kills a worker says nothing about what it was reading. */
+static void only_its_own_death_has_a_cause(void **state)
+{
+	static const int outside[] = {SIGKILL, SIGTERM};
+	struct fixture *f = *state;
+
+	setenv("TEST_WORKER", "busy", 1);
+	workers_start(f->ws);
+	for (int i = 0; i < 2; i++) {
+		assert_true(run_until(f, i, 1 + i, 5000));
+		kill(workers_pid(f->ws, HUB_SIP), outside[i]);
+	}
+	assert_true(run_until(f, 2, 3, 5000));
+	workers_condemn(f->ws, HUB_SIP);
+	assert_true(run_until(f, 3, 4, 5000));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(WTERMSIG(f->last[i].status), outside[i]);
+		assert_int_equal(f->last[i].busy, BUSY_NOTHING);
+	}
+	assert_int_equal(WTERMSIG(f->last[2].status), SIGKILL);
+	assert_int_equal(f->last[2].busy, BUSY_INPUT);
+	/* All of them count, and are waited for. */
+	assert_int_equal(workers_crashes(f->ws, HUB_SIP), 3);
+	assert_int_equal(f->last[2].restart_ms, 4 * BACKOFF_FIRST_MS);
+}
+
 static void a_worker_that_hangs_up_is_ended(void **state)
 {
 	struct fixture *f = *state;
@@ -331,6 +360,7 @@ int main(int argc, char **argv)
 		T(a_worker_has_no_rights),
 		T(crashes_are_seen_and_backed_off),
 		T(a_wanted_restart_is_no_crash),
+		T(only_its_own_death_has_a_cause),
 		T(a_worker_that_hangs_up_is_ended),
 		T(a_dead_worker_takes_no_messages),
 	};
