@@ -122,6 +122,7 @@ static const struct record_field flow_fields[] = {
 	FIELD(8, RT_BOOL, rec_flow, latch),
 	FIELD(9, RT_U8, rec_flow, sdes_state),
 	FIELD(10, RT_U32, rec_flow, last_key),
+	FIELD(11, RT_BOOL, rec_flow, key_shared),
 	END,
 };
 

@@ -245,6 +245,7 @@ struct rec_flow {
 	bool latch; /* symmetric latching allowed on this side */
 	uint8_t sdes_state; /* enum rec_sdes_state */
 	uint32_t last_key; /* highest number given to a key of this side */
+	bool key_shared; /* another branch knows the key we send with */
 };
 
 /* A relayed stream between flows; what flow i receives goes to the others. */

@@ -157,6 +157,9 @@ static int take_streams(const struct sdes_leg *l, bool offer,
 			   : take_answered(l, i, s, why);
 		heard->security[i] = s->refused ? SDP_SEC_OFF : s->security;
 		heard->offer_due |= !offer && s->both;
+		if (!offer && l->stream[i])
+			heard->offer_due |=
+				sdes_media_rekey_due(l->stream[i], l->leg);
 		if (!offer)
 			note_taken(l, i, heard->security[i]);
 		on += heard->security[i] != SDP_SEC_OFF;

@@ -49,8 +49,8 @@ struct sdes_leg {
 struct sdes_heard {
 	unsigned len;
 	uint8_t security[SDP_STREAMS_MAX]; /* enum sdp_security */
-	/* Of a pair both were accepted: SRTP is used, an offer is due that
-	 * turns the other off. */
+	/* After the ACK an offer is due: of a pair both were accepted and one
+	 * is to be turned off, or two branches know our key. */
 	bool offer_due;
 };
 

@@ -80,12 +80,17 @@ struct sdes_step sdes_fsm_step(uint8_t state, enum sdes_event event)
 
 /* ---- the keys of a leg ------------------------------------------------- */
 
+static struct rec_flow *flow_find(const struct rec_media *m, uint16_t leg)
+{
+	for (unsigned i = 0; i < m->flows_len; i++)
+		if (m->flows[i].leg == leg)
+			return (struct rec_flow *)&m->flows[i];
+	return NULL;
+}
+
 static struct rec_flow *flow_of(const struct sdes_side *s)
 {
-	for (unsigned i = 0; i < s->media->flows_len; i++)
-		if (s->media->flows[i].leg == s->leg)
-			return &s->media->flows[i];
-	return NULL;
+	return flow_find(s->media, s->leg);
 }
 
 static struct rec_key *key_find(const struct rec_media *m, uint16_t leg,
@@ -248,6 +253,7 @@ static void wipe(const struct sdes_side *s)
 {
 	for (int use = KEY_TX; use < KEY_USES; use++)
 		keys_remove(s, (enum rec_key_use)use);
+	flow_of(s)->key_shared = false;
 }
 
 /*
@@ -275,6 +281,26 @@ static void take_number(const struct sdes_side *s, struct rec_key *k,
 }
 
 /*
+ * A second answer to one offer with a key of its own is that of another
+ * branch: both branches know our lines until we make new ones.
+ */
+static void note_branches(const struct sdes_side *s, const struct rec_key *tx,
+			  const struct rec_key *rx, bool first)
+{
+	const struct rec_key *before =
+		key_find(s->media, s->leg, KEY_TX_BEFORE);
+	const struct rec_key *now = key_find(s->media, s->leg, KEY_RX);
+	struct rec_flow *flow = flow_of(s);
+
+	if (!tx)
+		flow->key_shared = false;
+	else if (first)
+		flow->key_shared &= same_key(tx, before);
+	else if (now && !same_key(rx, now))
+		flow->key_shared = true;
+}
+
+/*
  * `tx` and `rx` (both or none) are in use from here on; what was stays to go
  * back to, from the first answer of an exchange on.
  */
@@ -298,6 +324,7 @@ static void commit(const struct sdes_side *s, struct rec_key *tx,
 		take_number(s, tx, tx_uses, KEY_TX_BEFORE);
 		take_number(s, rx, rx_uses, KEY_RX_BEFORE);
 	}
+	note_branches(s, tx, rx, first);
 	keys_remove(s, KEY_TX);
 	keys_remove(s, KEY_RX);
 	keys_remove(s, KEY_PROPOSED);
@@ -371,7 +398,8 @@ int sdes_media_offer(const struct sdes_side *s, bool srtp, bool rekey,
 	if (step.actions & SDES_ACT_SETTLE)
 		settle(s);
 	if (srtp) {
-		err = propose(s, rekey || s->profile->rekey, out);
+		err = propose(s, rekey || s->profile->rekey || flow->key_shared,
+			      out);
 		if (err) {
 			/* What went before is settled all the same. */
 			flow->sdes_state = SDES_IDLE;
@@ -493,7 +521,7 @@ static int reply(const struct sdes_side *s, const struct rec_key *proposed,
 	struct rec_flow *flow = flow_of(s);
 	struct sdes_crypto offered, ours;
 	uint8_t key[SDES_KEY_SIZE_MAX];
-	bool keep = current && !s->profile->rekey &&
+	bool keep = current && !s->profile->rekey && !flow->key_shared &&
 		    current->suite == proposed->suite;
 	int err = keep ? 0 : random_bytes(s, key, sizeof(key));
 
@@ -631,16 +659,20 @@ void sdes_media_keys(const struct rec_media *m, uint16_t leg,
 
 bool sdes_media_is_srtp(const struct rec_media *m, uint16_t leg)
 {
-	const struct rec_flow *flow = NULL;
+	const struct rec_flow *flow = flow_find(m, leg);
 
-	for (unsigned i = 0; i < m->flows_len && !flow; i++)
-		if (m->flows[i].leg == leg)
-			flow = &m->flows[i];
 	if (!flow)
 		return false;
 	return key_find(m, leg,
 			flow->sdes_state == SDES_RECEIVED ? KEY_PROPOSED
 							  : KEY_TX) != NULL;
+}
+
+bool sdes_media_rekey_due(const struct rec_media *m, uint16_t leg)
+{
+	const struct rec_flow *flow = flow_find(m, leg);
+
+	return flow && flow->key_shared;
 }
 
 bool sdes_media_valid(const struct rec_media *m)

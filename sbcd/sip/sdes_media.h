@@ -124,6 +124,9 @@ void sdes_media_keys(const struct rec_media *m, uint16_t leg,
 		     struct sdes_keys *out);
 /* Is what the peer offered last, or we have answered to it, SRTP? */
 bool sdes_media_is_srtp(const struct rec_media *m, uint16_t leg);
+/* Does a branch of a fork know the key we send with that is not the one that
+ * answered last? The next offer or answer has a new one. */
+bool sdes_media_rekey_due(const struct rec_media *m, uint16_t leg);
 /* From a record that somebody else wrote: can it be worked with? */
 bool sdes_media_valid(const struct rec_media *m);
 /* Is it time for a new key after so many packets (7/8 of its lifetime)? */

@@ -269,6 +269,7 @@ static void sent_again(void **state)
 	in_step();
 	confirmed();
 	assert_int_equal(number_rx(), 3);
+	assert_false(sdes_media_rekey_due(&our_record, LEG));
 }
 
 static void the_crypto_list_is_the_order(void **state)
@@ -566,6 +567,17 @@ static void another_branch_answers(void **state)
 	same(k.rx[0], keys(&fork_record).tx);
 	sdes_media_confirm(&us);
 	assert_int_equal(our_record.keys_len, 2);
+	/* It knows the line that is in use now: the next offer has another. */
+	assert_true(sdes_media_rekey_due(&our_record, LEG));
+	first = k.tx->number;
+	killed();
+	assert_int_equal(sdes_media_offer(&us, true, false, &line), 0);
+	sdes_media_confirm(&fork);
+	assert_int_equal(sdes_media_offered(&fork, &line, &why), 0);
+	assert_int_equal(sdes_media_answer(&fork, true, &line), 0);
+	assert_int_equal(sdes_media_answered(&us, &line, &why), 0);
+	assert_false(sdes_media_rekey_due(&our_record, LEG));
+	assert_int_not_equal(number_tx(), first);
 }
 
 static void another_suite(void **state)
