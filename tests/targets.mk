@@ -57,6 +57,7 @@ lab-sanitized:
 
 bench: all
 	$(PYTHON) tests/bench/bench.py --build $(B)
+	$(PYTHON) tests/bench/srtp.py --build $(B)
 
 bench-gap: all
 	$(PYTHON) tests/bench/gap.py --build $(B)

@@ -84,6 +84,7 @@ static void hmac(const struct msrtp_job *j, uint8_t out[SHA_DIGEST_LENGTH])
 	sha_resume(&c, j->session->opad);
 	SHA1_Update(&c, out, SHA_DIGEST_LENGTH);
 	SHA1_Final(out, &c);
+	explicit_bzero(&c, sizeof(c)); /* stands for the key */
 }
 
 static bool counter_mode(struct msrtp_engine *e, const struct msrtp_job *j)

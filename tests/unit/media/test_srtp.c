@@ -1,4 +1,6 @@
 /* One context at a time: windows, bounds, re-keying, memory. */
+#include <fcntl.h>
+
 #include "srtp_test.h"
 
 #include "sbcd/media/srtp_key.h"
@@ -558,6 +560,100 @@ static void test_memory(void **state)
 	assert_null(msrtp_memory_alloc(SRTP_MEMORY_MAX_BYTES + 1));
 }
 
+/* How often in memory that a core dump would hold. `hidden` is the key with
+ * each bit the other way, so that it does not find itself. */
+static unsigned found_in_core(const uint8_t *hidden, size_t size)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	int mem = open("/proc/self/mem", O_RDONLY);
+	unsigned long from = 0, to = 0;
+	unsigned found = 0;
+	bool writable = false;
+	char line[512];
+
+	assert_non_null(f);
+	assert_true(mem >= 0);
+	while (fgets(line, sizeof(line), f)) {
+		unsigned long first, last;
+		char mode[8];
+		uint8_t *copy;
+		ssize_t n;
+
+		if (sscanf(line, "%lx-%lx %7s", &first, &last, mode) == 3) {
+			from = first;
+			to = last;
+			writable = mode[1] == 'w';
+		}
+		if (strncmp(line, "VmFlags:", 8) || !writable ||
+		    strstr(line, " dd"))
+			continue;
+		copy = malloc(to - from);
+		assert_non_null(copy);
+		n = pread(mem, copy, to - from, (off_t)from);
+		for (ssize_t at = 0; at + (ssize_t)size <= n; at++) {
+			size_t i = 0;
+
+			while (i < size &&
+			       (copy[at + (ssize_t)i] ^ hidden[i]) == 0xff)
+				i++;
+			found += i == size;
+		}
+		explicit_bzero(copy, to - from);
+		free(copy);
+	}
+	close(mem);
+	fclose(f);
+	return found;
+}
+
+/* Between two bursts no session key is anywhere else. */
+static void test_no_key_in_a_core(void **state)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	skip(); /* their memory is as large as the machine's */
+#endif
+	static volatile uint8_t probe[32];
+	uint8_t hidden[32];
+
+	FOR_EACH_NATIVE(e)
+	{
+		for (unsigned suite = 1; suite < SRTP_SUITES; suite++) {
+			struct key_bytes key = key_of((uint8_t)(90 + suite));
+			struct msrtp *tx =
+				context_of(e, suite, SRTP_SEND, key.bytes);
+			struct msrtp *rx =
+				context_of(e, suite, SRTP_RECEIVE, key.bytes);
+			struct msrtp_key *k = msrtp_key_of(tx);
+			uint32_t size;
+
+			explicit_bzero(&key, sizeof(key));
+			for (uint16_t seq = 1; seq < 4; seq++)
+				assert_int_equal(pass(e, tx, rx, seq, 0),
+						 SRTP_OK);
+			size = sender_report(data, 1, 0);
+			assert_int_equal(protect(e, tx, data, &size, true), 0);
+			for (unsigned rtcp = 0; rtcp < 2; rtcp++) {
+				const struct msrtp_session *s =
+					rtcp ? &k->rtcp : &k->rtp;
+
+				for (unsigned i = 0; i < s->key_size; i++)
+					hidden[i] = (uint8_t)~s->key[i];
+				assert_int_equal(
+					found_in_core(hidden, s->key_size), 0);
+			}
+			msrtp_destroy(tx);
+			msrtp_destroy(rx);
+		}
+	}
+	/* It would be found: this one is. */
+	for (unsigned i = 0; i < sizeof(hidden); i++) {
+		probe[i] = (uint8_t)(i * 7 + 3);
+		hidden[i] = (uint8_t) ~(i * 7 + 3);
+	}
+	assert_true(found_in_core(hidden, sizeof(hidden)) > 0);
+	assert_int_equal(probe[0], 3);
+}
+
 static int setup(void **state)
 {
 	engines_len = engines_all(engines, 4);
@@ -588,6 +684,7 @@ int main(void)
 		cmocka_unit_test(test_unauthenticated_roc),
 		cmocka_unit_test(test_exhausted),
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_no_key_in_a_core),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
