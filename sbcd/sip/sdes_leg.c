@@ -147,29 +147,37 @@ static int take_streams(const struct sdes_leg *l, bool offer,
 			struct sdp_secure *said, struct sdes_heard *heard,
 			struct sdp_refusal *why)
 {
-	unsigned on = 0, refused = 0;
+	unsigned on = 0, refused = 0, taken = 0;
 	int rc = 0;
 
-	for (unsigned i = 0; i < said->len && !rc; i++) {
-		struct sdp_secured *s = &said->stream[i];
+	for (; taken < said->len; taken++) {
+		struct sdp_secured *s = &said->stream[taken];
 
-		rc = offer ? take_offered(l, i, s, why)
-			   : take_answered(l, i, s, why);
-		heard->security[i] = s->refused ? SDP_SEC_OFF : s->security;
-		heard->offer_due |= !offer && s->both;
-		if (!offer && l->stream[i])
-			heard->offer_due |=
-				sdes_media_rekey_due(l->stream[i], l->leg);
-		if (!offer)
-			note_taken(l, i, heard->security[i]);
-		on += heard->security[i] != SDP_SEC_OFF;
+		rc = offer ? take_offered(l, taken, s, why)
+			   : take_answered(l, taken, s, why);
+		if (rc)
+			break;
+		heard->security[taken] = s->refused ? SDP_SEC_OFF : s->security;
+		on += heard->security[taken] != SDP_SEC_OFF;
 		refused += s->refused;
+		if (offer)
+			continue;
+		note_taken(l, taken, heard->security[taken]);
+		heard->offer_due |= s->both;
+		if (l->stream[taken])
+			heard->offer_due |=
+				sdes_media_rekey_due(l->stream[taken], l->leg);
 	}
 	heard->len = said->len;
 	if (!rc && refused && !on)
 		rc = -EPROTO;
-	if (rc && offer)
-		sdes_leg_refuse(l);
+	/* Not the others: an offer of ours may be under way. */
+	while (rc && offer && taken-- > 0) {
+		struct sdes_side side = side_of(l, taken);
+
+		if (side.media)
+			sdes_media_refuse(&side);
+	}
 	return rc;
 }
 

@@ -602,6 +602,28 @@ static void refused_re_offer(void **state)
 	assert_int_equal(of_relay[0].keys_len, 0);
 }
 
+/* Offers that cross: ours is not forgotten, its answer is taken. */
+static void glare(void **state)
+{
+	char ours[TEXT];
+
+	call();
+	b.security.profile.rekey = true;
+	offered(&caller, &a, &b, &callee, PORTS(4000));
+	memcpy(ours, wire, sizeof(ours));
+	sdes_leg_refuse(&callee.leg);
+	says(&callee, true, false, PORTS(6000), NULL);
+	assert_int_equal(hears(&b, true), -EPROTO);
+	assert_int_equal(why.warning, 399);
+	sdes_leg_refuse(&callee.leg);
+	killed();
+	memcpy(wire, ours, sizeof(wire));
+	assert_int_equal(hears(&callee, true), 0);
+	answered(&callee, &b, &a, &caller, PORTS(6000));
+	all(sdes_leg_confirm);
+	speak(true, true);
+}
+
 /* The 200 says what the 183 said, when the offer is forgotten. */
 static void answered_twice(void **state)
 {
@@ -657,17 +679,26 @@ static void as_configured(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		CASE(every_combination),      CASE(keys_end_at_their_leg),
-		CASE(same_as_ingress),	      CASE(crypto_in_plain_is_ignored),
-		CASE(feedback_profiles),      CASE(policy_refuses),
-		CASE(profile_refuses),	      CASE(one_stream_is_refused),
-		CASE(an_answer_out_of_place), CASE(pair_answered_with_srtp),
-		CASE(pair_answered_with_rtp), CASE(pair_answered_with_both),
-		CASE(pair_answered_badly),    CASE(pair_answered_with_none),
-		CASE(streams_behind_a_pair),  CASE(hold_keeps_the_keys),
-		CASE(refused_re_offer),	      CASE(answered_twice),
-		CASE(as_configured)};
+	const struct CMUnitTest tests[] = {CASE(every_combination),
+					   CASE(keys_end_at_their_leg),
+					   CASE(same_as_ingress),
+					   CASE(crypto_in_plain_is_ignored),
+					   CASE(feedback_profiles),
+					   CASE(policy_refuses),
+					   CASE(profile_refuses),
+					   CASE(one_stream_is_refused),
+					   CASE(an_answer_out_of_place),
+					   CASE(pair_answered_with_srtp),
+					   CASE(pair_answered_with_rtp),
+					   CASE(pair_answered_with_both),
+					   CASE(pair_answered_badly),
+					   CASE(pair_answered_with_none),
+					   CASE(streams_behind_a_pair),
+					   CASE(hold_keeps_the_keys),
+					   CASE(refused_re_offer),
+					   CASE(answered_twice),
+					   CASE(glare),
+					   CASE(as_configured)};
 
 	buf_init(&value, 65536);
 	return cmocka_run_group_tests(tests, NULL, NULL);
