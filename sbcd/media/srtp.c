@@ -8,7 +8,7 @@
 
 struct msrtp {
 	struct msrtp_key *key;
-	struct msrtp_key *old; /* receiving: before the last re-key, or NULL */
+	struct msrtp_key *old; /* before the last re-key, or NULL */
 	uint64_t old_until_ns;
 	uint8_t direction;
 };
@@ -285,11 +285,7 @@ int msrtp_rekey(struct msrtp *s, struct msrtp_engine *e,
 		msrtp_key_destroy(s->old);
 	}
 	s->key = key;
-	s->old = NULL;
-	if (s->direction == SRTP_SEND) {
-		msrtp_key_destroy(before);
-		return 1;
-	}
+	/* A sender keeps it for its windows, should an offer be taken back. */
 	s->old = before;
 	s->old_until_ns = now_ns + SRTP_OLD_KEY_MS * 1000000ull;
 	return 1;

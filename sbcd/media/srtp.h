@@ -149,7 +149,9 @@ void msrtp_destroy(struct msrtp *s);
  * stay, suite, flags and MKI become those of `p`; returns 0. Other bytes: a
  * new key; returns 1. A receiver goes on with the old key for
  * SRTP_OLD_KEY_MS or until the first packet under the new one. `keep_roc`:
- * SSRCs known under the old key go on with their index, else at ROC 0.
+ * SSRCs known under the old key go on with their index, else at ROC 0. Back to
+ * the key before the last: its streams and windows are still there, a sender's
+ * too; an own key older than that must never come back.
  * -EINVAL, -ENOTSUP, -ENOMEM: as it was.
  */
 int msrtp_rekey(struct msrtp *s, struct msrtp_engine *e,

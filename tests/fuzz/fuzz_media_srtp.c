@@ -208,8 +208,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			data[1] < size - 2 ? data[1] : (uint32_t)size - 2;
 
 		now_ns += (uint64_t)op << 24;
-		/* Back and forth: an own key comes back only to a context
-		 * that begins anew, as the tests of the sender know. */
+		/* Back and forth between two keys. */
 		if (op & OP_REKEY)
 			params.key = keys[current ^= 1];
 		for (unsigned i = 0; i < ENGINES && op & OP_REKEY; i++)

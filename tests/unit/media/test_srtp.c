@@ -348,6 +348,30 @@ static void test_same_key_keeps_the_window(void **state)
 	}
 }
 
+/* An offer that is refused takes the new key back. */
+static void test_sender_goes_back(void **state)
+{
+	struct key_bytes a = key_of(6), b = key_of(99);
+
+	FOR_EACH_ENGINE(e)
+	{
+		struct msrtp *tx = context_of(e, GCM, SRTP_SEND, a.bytes);
+		struct msrtp_params p = params_of(GCM, SRTP_SEND, &b);
+
+		assert_int_equal(send_only(e, tx, 1, 10), SRTP_OK);
+		assert_int_equal(msrtp_rekey(tx, e, &p, false, 0), 1);
+		assert_int_equal(send_only(e, tx, 1, 10), SRTP_OK);
+		p.key = a.bytes;
+		assert_int_equal(msrtp_rekey(tx, e, &p, false, 0), 1);
+		assert_int_equal(send_only(e, tx, 1, 10), SRTP_REPEATED);
+		p.key = b.bytes;
+		assert_int_equal(msrtp_rekey(tx, e, &p, false, 0), 1);
+		assert_int_equal(send_only(e, tx, 1, 10), SRTP_REPEATED);
+		assert_int_equal(send_only(e, tx, 1, 11), SRTP_OK);
+		msrtp_destroy(tx);
+	}
+}
+
 static void test_old_key_lives_on(void **state)
 {
 	struct key_bytes a = key_of(6), b = key_of(99);
@@ -407,7 +431,7 @@ static void test_old_key_lives_on(void **state)
 
 static void test_rekey_keeps_the_roc(void **state)
 {
-	struct key_bytes a = key_of(6), b = key_of(99);
+	struct key_bytes a = key_of(6), b = key_of(99), c = key_of(150);
 
 	FOR_EACH_NATIVE(e)
 	{
@@ -426,7 +450,7 @@ static void test_rekey_keeps_the_roc(void **state)
 		assert_int_equal(msrtp_export(tx, &at, 1), 1);
 		assert_true(at.index == 180001);
 		/* Both begin again, as agents do that count per key. */
-		p.key = a.bytes;
+		p.key = c.bytes;
 		assert_int_equal(msrtp_rekey(tx, e, &p, false, 0), 1);
 		p.direction = SRTP_RECEIVE;
 		assert_int_equal(msrtp_rekey(rx, e, &p, false, 0), 1);
@@ -679,6 +703,7 @@ int main(void)
 		cmocka_unit_test(test_forged_streams),
 		cmocka_unit_test(test_burst_is_a_sequence),
 		cmocka_unit_test(test_same_key_keeps_the_window),
+		cmocka_unit_test(test_sender_goes_back),
 		cmocka_unit_test(test_old_key_lives_on),
 		cmocka_unit_test(test_rekey_keeps_the_roc),
 		cmocka_unit_test(test_unauthenticated_roc),
