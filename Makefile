@@ -79,7 +79,7 @@ all: $(B)/bin/sbcd $(B)/bin/sbcctl tools
 
 help:
 	@echo 'make deps|all|demo|test|unit|lab-test|lint|fuzz|bench|mutants|chaos'
-	@echo '     bench-gap|stress|srtp-soak'
+	@echo '     bench-gap|bench-ha|stress|srtp-soak'
 	@echo '     lab-up|lab-down|format|install|clean'
 	@echo 'variables: SAN=asan|tsan WERROR=1 V=1'
 

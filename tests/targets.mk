@@ -22,7 +22,7 @@ deps:
 	fi
 
 .PHONY: model lab-up lab-down lab-test lab-sanitized versions demo test lint \
-	format bench bench-gap stress srtp-soak mutants chaos install
+	format bench bench-gap bench-ha stress srtp-soak mutants chaos install
 lab-up: all
 	tests/lab/lab up
 lab-down:
@@ -61,6 +61,14 @@ bench: all
 
 bench-gap: all
 	$(PYTHON) tests/bench/gap.py --build $(B)
+
+# Beside keepalived, which nothing else needs. BENCH_HA=--quick: a few of each.
+BENCH_HA ?=
+bench-ha: all
+	@command -v keepalived >/dev/null || \
+	  { apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -q --no-install-recommends keepalived; }
+	$(PYTHON) tests/bench/ha.py --build $(B) $(BENCH_HA)
 
 SECONDS ?= 120
 SEED ?= 1

@@ -115,8 +115,9 @@ class Tool:
 class Observer(Tool):
     """switchwatch on the ports of both nodes' service networks."""
 
-    def __init__(self, world, window_ms=500):
+    def __init__(self, world, window_ms=500, addresses=()):
         argv = ["switchwatch", "--window-ms", window_ms]
+        argv += [a for address in addresses for a in ("--address", address)]
         for side in SIDES:
             argv += ["--mac", VIP[side]["mac"]]
             argv += [a for n in NODES for a in ("--port",
@@ -137,9 +138,9 @@ class Observer(Tool):
 
 
 class World:
-    def __init__(self, tmp, **up):
+    def __init__(self, tmp, lab=None, **up):
         self.dir = Path(tmp)
-        self.lab = Lab()
+        self.lab = lab or Lab()
         self._tools, self._counts, self._cleanup = [], {}, []
         self.loop = None
         self.ua, self.media = {}, {}

@@ -235,3 +235,42 @@ def test_observer_sees_two_owners(bare):
     seen = watch.report()["macs"][mac]
     assert seen["double_active_count"] >= 1
     assert seen["double_active_ms"] > 0
+
+
+def test_observer_sees_two_owners_of_an_address(bare):
+    """Whatever their MACs: by the packets' source, and by what ARP says."""
+    lab, mine = bare.lab, "10.20.0.10"
+    for node in NODES:
+        lab.run(node, ["ip", "addr", "add", f"{mine}/24", "dev", "cloud"])
+    # Nobody asks for anybody before we want it.
+    for here, there, addr in (("sbc-a", "sbc-cloud", B),
+                              ("sbc-cloud", "sbc-a", mine)):
+        lab.run(here, ["ip", "neigh", "add", addr, "dev", "cloud", "lladdr",
+                       HOSTS[there]["ports"]["cloud"]["mac"]])
+    watch = bare.observer(window_ms=60000, addresses=(mine, "10.20.0.11"))
+
+    def seen():
+        return watch.report()["addresses"][mine]
+
+    def frames(kind):
+        return {port: p[kind] for port, p in seen()["ports"].items()}
+    ping = ["ping", "-q", "-c", "2", "-i", "0.01", "-W", "0.1", B]
+    lab.run("sbc-a", ping, check=False)
+    assert frames("ipv4") == {"a-cloud": 2}
+    assert seen()["double_active_ms"] == 0
+    ask = (b"\xff" * 6 + bytes.fromhex("525400001099") + b"\x08\x06\0\x01"
+           b"\x08\0\x06\x04\0\x01" + bytes.fromhex("525400001099") +
+           bytes((10, 20, 0, 99)) + bytes(6) + bytes((10, 20, 0, 10)))
+    asker = bare.tool("sbc-cloud", ["vmport", "--flood", "cloud", "--rate",
+                                    20, "--frame", ask.hex()], "asker")
+    wait_for(lambda: min(frames("arp").get(p, 0) for p in
+                         ("a-cloud", "b-cloud")) >= 3, 10, "both answer ARP")
+    asker.stop()
+    report = seen()
+    assert report["double_active_ms"] > 0
+    changes = report["changes"]
+    assert [c["to"] for c in changes[:2]] == ["a-cloud", "b-cloud"]
+    assert len(changes) == report["changes_count"] <= 1024
+    assert sum(c["frames"] for c in changes) == sum(
+        p["frames"] for p in report["ports"].values())
+    assert watch.report()["addresses"]["10.20.0.11"]["ports"] == {}

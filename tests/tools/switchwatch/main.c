@@ -1,20 +1,25 @@
 /*
  * switchwatch: the independent observer of a lab's switch.
  *
- * usage: switchwatch --mac MAC... --port PORT... [--join-ms N] [--window-ms N]
+ * usage: switchwatch --mac MAC... --address IPV4... --port PORT...
+ *                    [--join-ms N] [--window-ms N]
  *
  * Runs in the switch's namespace and listens to frames that come in at the
- * named ports with one of the MAC addresses as source. SIGUSR1 prints a report
- * as one line of JSON, SIGTERM and SIGINT print it and end. All times are
- * CLOCK_MONOTONIC in ns. Report:
+ * named ports with one of the MAC addresses as source, or with one of the IPv4
+ * addresses as source of the packet or sender of the ARP message. SIGUSR1
+ * prints a report as one line of JSON, SIGTERM and SIGINT print it and end. All
+ * times are CLOCK_MONOTONIC in ns.
+ *
  *   macs.MAC.owner            port that used the address last
  *   macs.MAC.ports.PORT       frames by kind (garp: gratuitous ARP, na:
  *                             unsolicited NA), first/last, activity intervals
  *                             (a silence over --join-ms, 100, ends one)
  *   macs.MAC.changes[]        each change of port, with the silence between
+ *                             and the frames until the next change
  *   macs.MAC.double_active_ms sum over double_active[]: a port still sent
  *                             within --window-ms (500) of its last frame
  *                             although another one had begun
+ *   addresses.IPV4            the same of an IPv4 address
  */
 #include "watch.h"
 
@@ -48,15 +53,51 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
 }
 
+static size_t filter_mac(struct sock_filter *code, const uint8_t *m)
+{
+	uint32_t head = (uint32_t)m[0] << 24 | (uint32_t)m[1] << 16 |
+			(uint32_t)m[2] << 8 | m[3];
+	uint32_t tail = (uint32_t)m[4] << 8 | m[5];
+	const struct sock_filter block[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 6),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, head, 0, 3),
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 10),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, tail, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SNAP_BYTES),
+	};
+
+	memcpy(code, block, sizeof(block));
+	return sizeof(block) / sizeof(*block);
+}
+
+static size_t filter_ipv4(struct sock_filter *code, const uint8_t *a)
+{
+	uint32_t address = (uint32_t)a[0] << 24 | (uint32_t)a[1] << 16 |
+			   (uint32_t)a[2] << 8 | a[3];
+	const struct sock_filter block[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 2),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 26),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, address, 3, 4),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_ARP, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 28),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, address, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SNAP_BYTES),
+	};
+
+	memcpy(code, block, sizeof(block));
+	return sizeof(block) / sizeof(*block);
+}
+
 /*
  * Incoming frames whose source is one of the addresses. One socket for all
  * ports keeps the kernel's order between them.
  */
 static int attach_filter(int fd)
 {
-	struct sock_filter code[4 + 4 * WATCH_MACS_MAX];
+	struct sock_filter code[4 + 8 * WATCH_KEYS_MAX];
 	struct sock_fprog prog = {.filter = code};
-	unsigned short n = 0;
+	size_t n = 0;
 
 	code[n++] = (struct sock_filter)BPF_STMT(
 		BPF_LD | BPF_W | BPF_ABS,
@@ -64,25 +105,14 @@ static int attach_filter(int fd)
 	code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
 						 PACKET_OUTGOING, 0, 1);
 	code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
-	for (size_t i = 0; i < watch.macs_len; i++) {
-		const uint8_t *m = watch.macs[i].mac;
-		uint32_t head = (uint32_t)m[0] << 24 | (uint32_t)m[1] << 16 |
-				(uint32_t)m[2] << 8 | m[3];
-		uint32_t tail = (uint32_t)m[4] << 8 | m[5];
+	for (size_t i = 0; i < watch.keys_len; i++) {
+		const struct watch_key *k = &watch.keys[i];
 
-		code[n++] = (struct sock_filter)BPF_STMT(
-			BPF_LD | BPF_W | BPF_ABS, 6);
-		code[n++] = (struct sock_filter)BPF_JUMP(
-			BPF_JMP | BPF_JEQ | BPF_K, head, 0, 3);
-		code[n++] = (struct sock_filter)BPF_STMT(
-			BPF_LD | BPF_H | BPF_ABS, 10);
-		code[n++] = (struct sock_filter)BPF_JUMP(
-			BPF_JMP | BPF_JEQ | BPF_K, tail, 0, 1);
-		code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K,
-							 SNAP_BYTES);
+		n += k->ipv4 ? filter_ipv4(code + n, k->bytes)
+			     : filter_mac(code + n, k->bytes);
 	}
 	code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
-	prog.len = n;
+	prog.len = (unsigned short)n;
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog))
 		       ? -errno
 		       : 0;
@@ -244,21 +274,24 @@ static int run(void)
 	}
 }
 
-static void add_mac(const char *text)
+static void add_key(const char *text, bool ipv4)
 {
-	struct watch_mac *m = &watch.macs[watch.macs_len];
-	unsigned int b[6];
+	struct watch_key *k = &watch.keys[watch.keys_len];
+	unsigned int b[6] = {0};
+	int n = ipv4 ? sscanf(text, "%3u.%3u.%3u.%3u", &b[0], &b[1], &b[2],
+			      &b[3])
+		     : sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x", &b[0], &b[1],
+			      &b[2], &b[3], &b[4], &b[5]);
 
-	if (watch.macs_len == WATCH_MACS_MAX ||
-	    sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x", &b[0], &b[1], &b[2], &b[3],
-		   &b[4], &b[5]) != 6) {
-		fprintf(stderr, "switchwatch: bad MAC: %s\n", text);
+	if (watch.keys_len == WATCH_KEYS_MAX || n != (ipv4 ? 4 : 6)) {
+		fprintf(stderr, "switchwatch: bad address: %s\n", text);
 		exit(2);
 	}
 	for (int i = 0; i < 6; i++)
-		m->mac[i] = (uint8_t)b[i];
-	m->owner = -1;
-	watch.macs_len++;
+		k->bytes[i] = (uint8_t)b[i];
+	k->ipv4 = ipv4;
+	k->owner = -1;
+	watch.keys_len++;
 }
 
 static void add_port(const char *name)
@@ -276,16 +309,17 @@ static void add_port(const char *name)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"mac", 1, NULL, 'm'},	   {"port", 1, NULL, 'p'},
-		{"join-ms", 1, NULL, 'j'}, {"window-ms", 1, NULL, 'w'},
-		{NULL, 0, NULL, 0},
+		{"mac", 1, NULL, 'm'},	     {"address", 1, NULL, 'a'},
+		{"port", 1, NULL, 'p'},	     {"join-ms", 1, NULL, 'j'},
+		{"window-ms", 1, NULL, 'w'}, {NULL, 0, NULL, 0},
 	};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
 		switch (c) {
 		case 'm':
-			add_mac(optarg);
+		case 'a':
+			add_key(optarg, c == 'a');
 			break;
 		case 'p':
 			add_port(optarg);
@@ -299,9 +333,10 @@ int main(int argc, char **argv)
 		default:
 			return 2;
 		}
-	if (!watch.macs_len || !watch.ports_len) {
-		fprintf(stderr, "usage: switchwatch --mac MAC... --port "
-				"PORT... [--join-ms N] [--window-ms N]\n");
+	if (!watch.keys_len || !watch.ports_len) {
+		fprintf(stderr, "usage: switchwatch --mac MAC... --address "
+				"IPV4... --port PORT... [--join-ms N] "
+				"[--window-ms N]\n");
 		return 2;
 	}
 	return run();

@@ -5,17 +5,26 @@
 
 enum { TYPE_IPV4 = 0x0800, TYPE_ARP = 0x0806, TYPE_IPV6 = 0x86dd };
 
-static struct watch_mac *find_mac(struct watch *w, const uint8_t *mac)
+static unsigned int frame_type(const uint8_t *f)
 {
-	for (size_t i = 0; i < w->macs_len; i++)
-		if (!memcmp(w->macs[i].mac, mac, 6))
-			return &w->macs[i];
-	return NULL;
+	return (unsigned int)f[12] << 8 | f[13];
+}
+
+static bool key_matches(const struct watch_key *k, const uint8_t *f,
+			size_t size)
+{
+	unsigned int type = frame_type(f);
+
+	if (!k->ipv4)
+		return !memcmp(k->bytes, f + 6, 6);
+	if (type == TYPE_IPV4)
+		return size >= 30 && !memcmp(k->bytes, f + 26, 4);
+	return type == TYPE_ARP && size >= 32 && !memcmp(k->bytes, f + 28, 4);
 }
 
 static void count_kind(struct watch_seen *s, const uint8_t *f, size_t size)
 {
-	unsigned int type = (unsigned int)f[12] << 8 | f[13];
+	unsigned int type = frame_type(f);
 
 	if (type == TYPE_ARP) {
 		s->arp++;
@@ -52,7 +61,7 @@ static void add_interval(struct watch_seen *s, uint64_t now_ns,
 	s->intervals_count++;
 }
 
-static void change_owner(struct watch *w, struct watch_mac *m, int port,
+static void change_owner(struct watch *w, struct watch_key *m, int port,
 			 uint64_t now_ns)
 {
 	struct watch_change c = {
@@ -83,23 +92,31 @@ static void change_owner(struct watch *w, struct watch_mac *m, int port,
 	m->owner_since_ns = now_ns;
 }
 
-void watch_frame(struct watch *w, int port, const uint8_t *frame, size_t size,
-		 uint64_t now_ns)
+static void key_frame(struct watch *w, struct watch_key *m, int port,
+		      const uint8_t *frame, size_t size, uint64_t now_ns)
 {
-	struct watch_mac *m = find_mac(w, frame + 6);
-	struct watch_seen *s;
+	struct watch_seen *s = &m->seen[port];
 
-	if (!m || port < 0 || (size_t)port >= w->ports_len)
-		return;
 	if (m->owner != port)
 		change_owner(w, m, port, now_ns);
-	s = &m->seen[port];
+	if (m->changes_count <= WATCH_CHANGES_MAX)
+		m->changes[m->changes_count - 1].frames++;
 	if (!s->frames)
 		s->first_ns = now_ns;
 	s->frames++;
 	s->last_ns = now_ns;
 	count_kind(s, frame, size);
 	add_interval(s, now_ns, w->join_ns);
+}
+
+void watch_frame(struct watch *w, int port, const uint8_t *frame, size_t size,
+		 uint64_t now_ns)
+{
+	if (port < 0 || (size_t)port >= w->ports_len)
+		return;
+	for (size_t i = 0; i < w->keys_len; i++)
+		if (key_matches(&w->keys[i], frame, size))
+			key_frame(w, &w->keys[i], port, frame, size, now_ns);
 }
 
 static json_t *seen_json(const struct watch_seen *s)
@@ -125,7 +142,7 @@ static json_t *seen_json(const struct watch_seen *s)
 			 (json_int_t)s->last_ns, "intervals", list);
 }
 
-static json_t *changes_json(const struct watch *w, const struct watch_mac *m)
+static json_t *changes_json(const struct watch *w, const struct watch_key *m)
 {
 	json_t *list = json_array();
 
@@ -137,16 +154,17 @@ static json_t *changes_json(const struct watch *w, const struct watch_mac *m)
 			gap_ms = (double)(c->first_ns - c->last_ns) / 1e6;
 		json_array_append_new(
 			list,
-			json_pack("{s:s?, s:s, s:I, s:I, s:f}", "from",
+			json_pack("{s:s?, s:s, s:I, s:I, s:f, s:I}", "from",
 				  c->from < 0 ? NULL : w->ports[c->from], "to",
 				  w->ports[c->to], "last_ns",
 				  (json_int_t)c->last_ns, "first_ns",
-				  (json_int_t)c->first_ns, "gap_ms", gap_ms));
+				  (json_int_t)c->first_ns, "gap_ms", gap_ms,
+				  "frames", (json_int_t)c->frames));
 	}
 	return list;
 }
 
-static json_t *doubles_json(const struct watch *w, const struct watch_mac *m)
+static json_t *doubles_json(const struct watch *w, const struct watch_key *m)
 {
 	json_t *list = json_array();
 
@@ -163,35 +181,42 @@ static json_t *doubles_json(const struct watch *w, const struct watch_mac *m)
 	return list;
 }
 
+static json_t *key_json(const struct watch *w, const struct watch_key *m)
+{
+	json_t *ports = json_object();
+
+	for (size_t p = 0; p < w->ports_len; p++)
+		if (m->seen[p].frames)
+			json_object_set_new(ports, w->ports[p],
+					    seen_json(&m->seen[p]));
+	return json_pack("{s:s?, s:o, s:I, s:o, s:f, s:I, s:o}", "owner",
+			 m->owner < 0 ? NULL : w->ports[m->owner], "ports",
+			 ports, "changes_count", (json_int_t)m->changes_count,
+			 "changes", changes_json(w, m), "double_active_ms",
+			 (double)m->double_ns / 1e6, "double_active_count",
+			 (json_int_t)m->doubles_count, "double_active",
+			 doubles_json(w, m));
+}
+
 json_t *watch_report(const struct watch *w, uint64_t now_ns)
 {
-	json_t *macs = json_object();
+	json_t *macs = json_object(), *addresses = json_object();
 
-	for (size_t i = 0; i < w->macs_len; i++) {
-		const struct watch_mac *m = &w->macs[i];
-		json_t *ports = json_object();
+	for (size_t i = 0; i < w->keys_len; i++) {
+		const struct watch_key *m = &w->keys[i];
+		const uint8_t *b = m->bytes;
 		char text[18];
 
-		for (size_t p = 0; p < w->ports_len; p++)
-			if (m->seen[p].frames)
-				json_object_set_new(ports, w->ports[p],
-						    seen_json(&m->seen[p]));
-		snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x",
-			 m->mac[0], m->mac[1], m->mac[2], m->mac[3], m->mac[4],
-			 m->mac[5]);
-		json_object_set_new(
-			macs, text,
-			json_pack("{s:s?, s:o, s:I, s:o, s:f, s:I, s:o}",
-				  "owner",
-				  m->owner < 0 ? NULL : w->ports[m->owner],
-				  "ports", ports, "changes_count",
-				  (json_int_t)m->changes_count, "changes",
-				  changes_json(w, m), "double_active_ms",
-				  (double)m->double_ns / 1e6,
-				  "double_active_count",
-				  (json_int_t)m->doubles_count, "double_active",
-				  doubles_json(w, m)));
+		if (m->ipv4)
+			snprintf(text, sizeof(text), "%u.%u.%u.%u", b[0], b[1],
+				 b[2], b[3]);
+		else
+			snprintf(text, sizeof(text),
+				 "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1],
+				 b[2], b[3], b[4], b[5]);
+		json_object_set_new(m->ipv4 ? addresses : macs, text,
+				    key_json(w, m));
 	}
-	return json_pack("{s:I, s:o}", "now_ns", (json_int_t)now_ns, "macs",
-			 macs);
+	return json_pack("{s:I, s:o, s:o}", "now_ns", (json_int_t)now_ns,
+			 "macs", macs, "addresses", addresses);
 }

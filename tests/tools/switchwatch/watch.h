@@ -1,9 +1,10 @@
 /*
- * Who used a MAC address as source, on which switch port, and when.
+ * Who used a MAC or IPv4 address as source, on which switch port, and when.
  *
- * Fed with one frame after the other in order of time; keeps counters,
- * activity intervals, changes of owner, and the time during which two ports
- * used the address at once. Pure: no I/O.
+ * An IPv4 address is used by who sends packets from it, and by who says in ARP
+ * that it has it. Fed with one frame after the other in order of time; keeps
+ * counters, activity intervals, changes of owner, and the time during which two
+ * ports used the address at once. Pure: no I/O.
  */
 #ifndef WATCH_H
 #define WATCH_H
@@ -16,9 +17,9 @@
 
 enum {
 	WATCH_PORTS_MAX = 16,
-	WATCH_MACS_MAX = 8,
+	WATCH_KEYS_MAX = 8,
 	WATCH_INTERVALS_MAX = 256,
-	WATCH_CHANGES_MAX = 256,
+	WATCH_CHANGES_MAX = 1024,
 	WATCH_DOUBLES_MAX = 64,
 };
 
@@ -39,6 +40,7 @@ struct watch_change {
 	int from, to; /* ports; from is -1 for the first owner */
 	uint64_t last_ns; /* last frame of the old owner */
 	uint64_t first_ns; /* first frame of the new one */
+	uint64_t frames; /* of the new one until the next change */
 };
 
 /* Two owners at once: `late` still sent after `early` had begun. */
@@ -47,8 +49,10 @@ struct watch_double {
 	uint64_t from_ns, to_ns;
 };
 
-struct watch_mac {
-	uint8_t mac[6];
+/* An address that is watched: a MAC, or an IPv4 address in its first bytes. */
+struct watch_key {
+	bool ipv4;
+	uint8_t bytes[6];
 	int owner;
 	uint64_t owner_since_ns;
 	uint64_t changes_count, doubles_count, double_ns;
@@ -60,9 +64,9 @@ struct watch_mac {
 struct watch {
 	uint64_t join_ns; /* a longer silence ends an interval */
 	uint64_t window_ns; /* a return within it is double-active */
-	size_t ports_len, macs_len;
+	size_t ports_len, keys_len;
 	const char *ports[WATCH_PORTS_MAX];
-	struct watch_mac macs[WATCH_MACS_MAX];
+	struct watch_key keys[WATCH_KEYS_MAX];
 };
 
 /* frame: at least 14 bytes; port: index into ports. */

@@ -251,16 +251,18 @@ static int flood(const char *nic, const char *hex, unsigned rate)
 	}
 	printf("ready\n");
 	fflush(stdout);
-	/* In milliseconds' portions: nobody can sleep for 50 us. */
+	/* In milliseconds' portions at least: nobody can sleep for 50 us. */
 	for (;;) {
-		struct timespec pause = {.tv_nsec = 1000000};
+		long pause_ns = rate < 1000 ? 1000000000L / rate : 1000000;
+		struct timespec pause = {.tv_sec = pause_ns / 1000000000,
+					 .tv_nsec = pause_ns % 1000000000};
 		unsigned n = rate / 1000 ? rate / 1000 : 1;
 
 		for (unsigned i = 0; i < n; i++)
 			/* A full queue is what a flood makes. */
 			if (send(fd, frame, size, 0) < 0)
 				break;
-		next += 1000000;
+		next += (uint64_t)pause_ns;
 		if (next > now_ns())
 			nanosleep(&pause, NULL);
 	}
