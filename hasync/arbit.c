@@ -160,6 +160,11 @@ static struct ha_decision while_serving(const struct ha_evidence *ev,
 	/* Nodes that hear each other need no third opinion. */
 	if (alive)
 		return decide(HA_STAY, "active: the peer is there");
+	/* It left the group a moment ago, its next beat is due: a ring that
+	 * flaps may come with a verdict before that. */
+	if (heard(ev, rules))
+		return wait_until(ev->last_beat_ms + rules->silence_ms,
+				  "active: the peer was there just now");
 	return right_alone(ev, rules);
 }
 

@@ -568,6 +568,29 @@ static void the_verdict_is_of_the_same_ring(void **state)
 	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
 }
 
+/* A ring that flaps: the verdict is there before the peer's next beat. */
+static void a_beat_of_just_now_is_not_gone_yet(void **state)
+{
+	struct ha_evidence ev = quiet();
+	struct ha_rules r = rules;
+
+	r.witness = true;
+	ev.role = HA_ROLE_ACTIVE;
+	ev.peer_role = HA_ROLE_STANDBY;
+	ev.peer_left = HA_LEFT_NODEDOWN;
+	ev.peer_left_ms = ev.now_ms;
+	ev.last_beat_ms = ev.now_ms - 8;
+	expect(&ev, &r, HA_STAY, ev.last_beat_ms + SILENCE, __LINE__);
+	/* It came. */
+	ev.now_ms += 2;
+	ev.last_beat_ms = ev.now_ms;
+	expect(&ev, &r, HA_STAY, UINT64_MAX, __LINE__);
+	/* It did not. */
+	ev.last_beat_ms = ev.peer_left_ms - 8;
+	ev.now_ms = ev.last_beat_ms + SILENCE;
+	expect(&ev, &r, HA_YIELD, UINT64_MAX, __LINE__);
+}
+
 static void an_active_needs_a_right(void **state)
 {
 	struct ha_evidence ev = quiet();
@@ -722,10 +745,10 @@ static void check_right(const struct ha_evidence *ev, const struct ha_rules *r,
 	bool deciding = r->witness && !ev->witness_known_dead && ev->in_group;
 	bool judged = ev->quorum_ring >= ev->members_ring;
 	bool member = ev->peer_left == HA_LEFT_NOT && ev->in_group;
-	bool heard = ev->last_beat_ms &&
-		     ev->last_beat_ms + SILENCE > ev->now_ms &&
-		     ev->last_beat_ms > ev->peer_left_ms;
-	bool right = member || heard;
+	bool recent = ev->last_beat_ms &&
+		      ev->last_beat_ms + SILENCE > ev->now_ms;
+	bool heard = recent && ev->last_beat_ms > ev->peer_left_ms;
+	bool right = member || recent;
 
 	if (ev->peer_known && (member || heard) &&
 	    (ev->peer_role == HA_ROLE_ACTIVE ||
@@ -786,6 +809,7 @@ int main(void)
 		cmocka_unit_test(the_guards_word_needs_no_membership),
 		cmocka_unit_test(silence_on_all_paths),
 		cmocka_unit_test(the_verdict_is_of_the_same_ring),
+		cmocka_unit_test(a_beat_of_just_now_is_not_gone_yet),
 		cmocka_unit_test(an_active_needs_a_right),
 		cmocka_unit_test(the_peer_let_go_outside_the_group),
 		cmocka_unit_test(the_loser_of_a_tie_waits_not_for_ever),
