@@ -44,11 +44,17 @@ class Tamper:
     def fill_cdr_disk(self, node):
         """Not one byte more fits onto the node's disk for CDRs."""
         disk = self.node_dir(node) / "var-lib-sbcd/cdr"
-        stat = os.statvfs(disk)
-        used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
-        with open(disk / "filler", "wb") as f:
-            f.write(bytes(stat.f_frsize))
-        _mount(["mount", "-o", f"remount,size={used + stat.f_frsize}", disk])
+        page = os.statvfs(disk).f_frsize
+        (disk / "filler").write_bytes(bytes(page))
+        for _ in range(50):
+            stat = os.statvfs(disk)
+            used = (stat.f_blocks - stat.f_bfree) * page
+            try:
+                _mount(["mount", "-o", f"remount,size={used}", disk])
+                return
+            except subprocess.CalledProcessError:
+                pass  # the node wrote something in between
+        raise OSError(f"{disk} does not get full")
 
     def free_cdr_disk(self, node):
         disk = self.node_dir(node) / "var-lib-sbcd/cdr"
