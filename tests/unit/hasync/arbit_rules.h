@@ -1,16 +1,12 @@
 /*
  * The rules and the undisturbed evidence that tests of arbitration begin with.
  */
-* /
 #ifndef TESTS_ARBIT_RULES_H
 #define TESTS_ARBIT_RULES_H
 
 #include "hasync/role.h"
 
-	enum { SILENCE = 100,
-	       LEASE = 60,
-	       COLD = 3000,
-	       GRACE = 50 };
+enum { SILENCE = 100, LEASE = 60, COLD = 3000, GRACE = 50 };
 
 static const struct ha_rules rules = {
 	.silence_ms = SILENCE,
