@@ -59,8 +59,10 @@ bench: all
 	$(PYTHON) tests/bench/bench.py --build $(B)
 	$(PYTHON) tests/bench/srtp.py --build $(B)
 
+# fast, relaxed, tight: the lab's names for sbcd's timing.
+TIMING ?= fast
 bench-gap: all
-	$(PYTHON) tests/bench/gap.py --build $(B)
+	$(PYTHON) tests/bench/gap.py --build $(B) --timing $(TIMING)
 
 # Beside keepalived, which nothing else needs. BENCH_HA=--quick: a few of each.
 BENCH_HA ?=
@@ -78,7 +80,8 @@ chaos: all
 		--seed $(SEED) $(if $(ONLY),--only $(ONLY))
 
 stress: all
-	SBC_STRESS_SECONDS=$(SECONDS) SBC_BUILD=$(B) $(PYTHON) -m pytest -q -s \
+	SBC_STRESS_SECONDS=$(SECONDS) SBC_TIMING=$(TIMING) SBC_BUILD=$(B) \
+		$(PYTHON) -m pytest -q -s \
 		-p no:cacheprovider tests/lab/test_stress.py
 
 # Millions of random packets through every SRTP engine, another seed each time.

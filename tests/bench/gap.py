@@ -34,6 +34,8 @@ def parse_args():
     ap.add_argument("--streams", type=int, default=50)
     ap.add_argument("--stress", action="store_true",
                     help="on a machine that is busy otherwise")
+    ap.add_argument("--timing", default="fast", help="of the lab: fast, "
+                    "relaxed, tight (custom, silence 80 ms, lease 50 ms)")
     ap.add_argument("--limit-ms", type=float, default=0,
                     help="exit 1 when the p99 is above")
     return ap.parse_args()
@@ -106,7 +108,7 @@ def main():
     from lab import World
     from stress import Stress
     with tempfile.TemporaryDirectory(prefix="sbc-gap-") as tmp:
-        world = World(tmp)
+        world = World(tmp, timing=args.timing)
         stress = Stress(tmp) if args.stress else None
         try:
             if stress:

@@ -47,6 +47,7 @@ def pytest_unconfigure(config):
 def make_world(tmp_path_factory, name, **up):
     import lab
     tmp = tmp_path_factory.mktemp(name)
+    up.setdefault("timing", os.environ.get("SBC_TIMING", "fast"))
     return lab.World(tmp, **up)
 
 

@@ -32,7 +32,10 @@ WITNESS = "sbc-w"
 TIMING = {
     "fast": {"TOKEN": 200, "CONSENSUS": 60, "JOIN": 30},
     "relaxed": {"TOKEN": 1000, "CONSENSUS": 1200, "JOIN": 60},
+    "tight": {"TOKEN": 200, "CONSENSUS": 60, "JOIN": 30},
 }
+CUSTOM = {"tight": "custom\n\tbeat-ms = 10\n\tsilence-ms = 80\n"
+                   "\tlease-ms = 50\n\tcold-start-ms = 5000"}
 
 
 def _node(num, letter):
@@ -294,8 +297,8 @@ class Lab(Tamper):
 
     def _write_files(self, opts):
         conf = Path(opts["conf"]).read_text()
-        conf = re.sub(r"(\btiming\s*=\s*)\w+", rf"\g<1>{opts['timing']}",
-                      conf)
+        conf = re.sub(r"(\btiming\s*=\s*)\w+", r"\g<1>" + CUSTOM.get(
+            opts["timing"], opts["timing"]), conf)
         if opts["ipv6"]:
             for four, six in IPV6_PEER.items():
                 conf = conf.replace(f'host = "{four}"', f'host = "{six}"')

@@ -11,6 +11,7 @@ import time
 import pytest
 
 import checks
+from conftest import close_shared, make_world
 from lab import NODES, VIP, vip, wait_for
 from sipcall import Answer
 from test_calls import hold_and_resume, wrong_port
@@ -114,6 +115,25 @@ def test_keeper_killed(w):
     new_call_works(w)
     w.hang_up(pairs)
     checks.nothing_left(w)
+
+
+def test_custom_timing_takes_over_before_a_fast_lease_ends(tmp_path_factory):
+    """Whose silence is below the lease of `fast` decides before that."""
+    close_shared()
+    w = make_world(tmp_path_factory, "tight", timing="tight")
+    w.peers()
+    pairs = w.establish(10)
+    active, standby = w.settled()
+    w.lab.kill(active, "power")
+    w.wait_role(standby, "ACTIVE", 5)
+    w.wait_media(pairs)
+    report = wait_for(lambda: [
+        r for r in w.lab.sbcctl(standby, "show", "failovers")["failovers"]
+        if r["complete"]], 15, "a complete report")[0]
+    assert 80 <= report["decided-after"] < 220, report
+    w.hang_up(pairs)
+    checks.nothing_left(w)
+    w.close()
 
 
 def test_corosync_killed_on_the_active(w):
