@@ -141,12 +141,30 @@ def dry_run_touches_nothing():
     assert res.returncode == 0, res.stderr
     assert not touched, "a dry run ran something"
     for word in ("kill -9", "kill -STOP", "nft -f -", "sbcctl switchover",
-                 "numgen random mod 100", "touch"):
+                 "numgen random mod 100", "touch", "sbc-chaos.filler"):
         assert word in res.stdout, word
+    assert "date -s" not in res.stdout and "qnetd" not in res.stdout
     assert res.stdout == sbc_chaos(
         "--dry-run", "--faults", "60", "--seed", "3",
         "--remote", f"touch {mark} {{node}}", "--power", f"touch {mark}",
         "--start", f"touch {mark}").stdout
+
+
+def witness_and_clocks_only_when_asked_for():
+    res = sbc_chaos("--dry-run", "--faults", "30", "--seed", "1",
+                    "--witness", "w", "--clocks", "--only", "kill-qnetd,cut-witness,clock-step,"
+                    "kill-qdevice-active,full-disk")
+    assert res.returncode == 0, res.stderr
+    for word in ("root@w", "pidof corosync-qnetd", "pidof corosync-qdevice",
+                 "tcp dport 5403", "start corosync-qnetd", "date -s",
+                 "dd if=/dev/zero"):
+        assert word in res.stdout, word
+    # What is broken is mended, also by the machine itself.
+    for line in res.stdout.split("    ssh "):
+        if "nft -f -" in line or "dd if=" in line or "mod 100" in line:
+            assert "sleep 60" in line, line
+    res = sbc_chaos("--dry-run", "--only", "kill-qnetd")
+    assert res.returncode == 3 and "no kind of fault" in res.stderr
 
 
 def refuses_what_is_not_in_sync():
@@ -160,6 +178,7 @@ def main():
     for test in (same_seed_same_plan, every_kind_comes,
                  plans_mend_what_they_break, cdr_judge_can_fail, only_and_skip,
                  scenarios_are_xml, dry_run_touches_nothing,
+                 witness_and_clocks_only_when_asked_for,
                  refuses_what_is_not_in_sync):
         test()
 

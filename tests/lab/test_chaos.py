@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+from conftest import close_shared, make_world
 from lab import HERE, NODES, REPO, Lab
 
 LAB = HERE / "lab"
@@ -36,6 +37,44 @@ def test_faults_over_a_remote_shell(world):
         assert world.settled(30)[0] == (standby if moves else active), kind
         world.wait_media(pairs)
     world.hang_up(pairs)
+
+
+def test_witness_and_disk_over_a_remote_shell(tmp_path_factory):
+    close_shared()
+    w = make_world(tmp_path_factory, "sbc-chaos", witness=True, cdr_disk=True)
+    w.peers()
+    pairs = w.establish(3)
+    for kind, seen in (("kill-qnetd", "pidof corosync-qnetd"),
+                       ("kill-qdevice-active", "pidof corosync-qdevice"),
+                       ("cut-witness", "port 5403"),
+                       ("full-disk", "sbc-chaos.filler"),
+                       ("full-disk-crash", "sbc-chaos.filler")):
+        was, qnetd = w.settled(30), w.lab.pid_of("sbc-w", "qnetd")
+        res = sbc_chaos("--faults", "1", "--only", kind, "--keep-calls",
+                        "--witness", "sbc-w")
+        assert res.returncode == 0, res.stdout + res.stderr
+        assert seen in res.stdout, res.stdout
+        assert "0 of 3 calls are gone" in res.stdout
+        w.lab.state = Lab().state
+        assert (w.lab.pid_of("sbc-w", "qnetd") != qnetd) == \
+            (kind == "kill-qnetd")
+        now = w.settled(30)
+        assert set(now) == set(was)
+        assert (now == was) == (kind != "full-disk-crash"), kind
+        for node in NODES:
+            assert not w.lab.run(node, [
+                "sh", "-c", "nft list tables | grep sbcchaos; "
+                "ls /var/lib/sbcd/cdr | grep filler"], check=False).stdout
+        w.wait_media(pairs)
+    w.hang_up(pairs)
+    w.close()
+
+
+def test_refuses_a_witness_that_is_not_there(world):
+    world.settled()
+    res = sbc_chaos("--faults", "1", "--witness", "sbc-w")
+    assert res.returncode == 3, res.stdout
+    assert "this pair has none" in res.stderr
 
 
 def test_refuses_a_pair_that_is_not_redundant(world):
