@@ -203,8 +203,6 @@ static void complete(struct cdr *c, struct entry *e)
 	 * whichever node. */
 	c->cdr.seq = (c->epoch >> 8) << 32 | ++c->counter;
 	c->cdr.hold_until_ms = 0;
-	c->cdr.failovers =
-		c->cdr.epoch ? c->ops->failovers(c->ctx, c->cdr.epoch) : 0;
 	snprintf(c->cdr.node, sizeof(c->cdr.node), "%s", c->node_name);
 	e->seq = c->cdr.seq;
 	e->token = CDR_TOKEN | ++c->tokens;
@@ -237,6 +235,11 @@ static struct entry *begin(struct cdr *c, uint64_t id, uint64_t hold_until_ms)
 	}
 	cdr_compose(&c->cdr, c->store, c->config, id, &c->call);
 	c->cdr.hold_until_ms = hold_until_ms;
+	/* Those the call was up through. Whoever completes the record, and
+	 * however late, must say the same as a node that died having it
+	 * written. */
+	if (c->cdr.epoch)
+		c->cdr.failovers = c->ops->failovers(c->ctx, c->cdr.epoch);
 	if (put(c, e, 0)) {
 		forget(c, e);
 		return NULL;

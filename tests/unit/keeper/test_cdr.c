@@ -65,9 +65,11 @@ static int fake_write(void *ctx, struct cdr_batch *b)
 	return 0;
 }
 
+static unsigned failovers;
+
 static unsigned fake_failovers(void *ctx, uint64_t epoch)
 {
-	return FAILOVERS;
+	return failovers;
 }
 
 static const struct cdr_ops ops = {
@@ -91,6 +93,7 @@ static int setup(void **state)
 	put_error = write_error = 0;
 	commits = false;
 	put_count = batches = 0;
+	failovers = FAILOVERS;
 	if (ha_store_create(&store))
 		return -1;
 	q.store = store;
@@ -217,6 +220,8 @@ static void test_a_call_from_end_to_end(void **state)
 	assert_int_equal(last.state, CDR_OPEN);
 	assert_string_equal(last.legs[0].call_id, "abc");
 	assert_int_equal(last.end_ms, 900);
+	/* What comes after its end it was not up through. */
+	failovers++;
 	media(CALL, 4711);
 	del(CALL, REC_CALL);
 	assert_int_equal(last_token, 0);
