@@ -75,9 +75,12 @@ bench-ha: all
 SECONDS ?= 120
 SEED ?= 1
 ONLY ?=
+# Percent of SIPp's calls: see tests/chaos/README.
+ALLOW_SIPP ?= 0.5
 chaos: all
 	$(PYTHON) tests/chaos/chaos.py --build $(B) --seconds $(SECONDS) \
-		--seed $(SEED) $(if $(ONLY),--only $(ONLY))
+		--seed $(SEED) --allow-sipp $(ALLOW_SIPP) \
+		$(if $(ONLY),--only $(ONLY))
 
 stress: all
 	SBC_STRESS_SECONDS=$(SECONDS) SBC_TIMING=$(TIMING) SBC_BUILD=$(B) \

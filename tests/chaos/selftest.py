@@ -13,6 +13,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 import cdrs      # noqa: E402
 import faults    # noqa: E402
+import judgetest  # noqa: E402
 import scenario  # noqa: E402
 
 ALL = ("other-paths", "right", "witness", "cdr-disk", "clocks")
@@ -181,6 +182,7 @@ def main():
                  witness_and_clocks_only_when_asked_for,
                  refuses_what_is_not_in_sync):
         test()
+    judgetest.main()
 
 
 if __name__ == "__main__":

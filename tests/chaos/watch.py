@@ -266,6 +266,10 @@ def quantile(values, q):
     return values[min(len(values) - 1, int(q * len(values)))] if values else 0
 
 
+# What was asked in a failover is repeated within this time (T2, RFC 3261).
+REPEAT_S = 4
+
+
 class Score:
     """The scoreboard: printed, and kept as JSON."""
 
@@ -274,7 +278,7 @@ class Score:
         self.faults, self.gaps = {}, {}
         self.failovers = self.crash_failovers = 0
         self.tcp_lost = self.late_byes = self.refused = 0
-        self.windows = []
+        self.windows, self.restarts = [], []
 
     def fault(self, fault, gaps, moved, window):
         self.faults[fault.kind] = self.faults.get(fault.kind, 0) + 1
@@ -283,12 +287,16 @@ class Score:
         self.gaps.setdefault(group, []).extend(gaps)
         if moved:
             self.windows.append(window)
+        elif ("kill", "active", "sip") in fault.steps:
+            self.restarts.append(window)
         self.failovers += moved
         self.crash_failovers += moved and not fault.lossless
 
     def in_failover(self, when):
-        """Between a fault that moved the active role and its end."""
-        return any(a - 1 <= when <= b for a, b in self.windows)
+        """While another process took the calls over: by a fault that moved
+        the active role, or that killed its SIP worker."""
+        return any(a - 1 <= when <= b + REPEAT_S
+                   for a, b in self.windows + self.restarts)
 
     def lines(self, load, judge, owners, stall_ms):
         yield f"seed {self.seed}, {self.with_witness()}"

@@ -1,0 +1,155 @@
+"""Every invariant that chaos.py judges after a fault can fail: one thing at a
+time is wrong with an otherwise quiet pair, and it must be blamed by name. CDRs
+have a test of their own in selftest.py."""
+
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace as Fake
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "lab")]
+import chaos   # noqa: E402
+import faults  # noqa: E402
+import load    # noqa: E402
+import watch   # noqa: E402
+
+CRASH = faults.Fault("power-active", [("power", "active")], 600, True)
+CUT = faults.Fault("cut-ha-link", [("cut", "active", "ha1", "both")], 200)
+PLANNED = faults.Fault("switchover", [("switchover",)], 200, False, True)
+
+
+def quiet_run(fault):
+    """A run in which `fault` went as it should; n2 is active after it."""
+    run = object.__new__(chaos.Run)
+    run.blamed = []
+    run.clock = time.monotonic()
+    run.say = lambda text: None
+    run.judge = Fake(blame=lambda name, text, when=None, sipp=False:
+                     run.blamed.append(name))
+    run.epoch = 2 if fault in (CRASH, PLANNED) else 1
+    run.world = Fake(
+        lab=Fake(redundancy=lambda node: {"epoch": run.epoch}),
+        media_totals=lambda: {"core": {"foreign": 0, "malformed": 0,
+                                       "source_changes": 0}})
+    run.load = Fake(gaps=lambda: [20, 30], deaf=list, lost_rtp=list,
+                    lost_packets=list, take_trouble=list, tcp_lost=[],
+                    sipp_trouble=list, forget_messages=lambda: None)
+    run.owners = Fake(news=list, owner=lambda side: "n2")
+    run.stall = Fake(worst_ms=lambda since: 5)
+    run.watch = Fake(has_addresses=lambda *_: False, refused=lambda *_: 0,
+                     messages=lambda *_: [], quantile=watch.quantile)
+    run.score = watch.Score("1", True)
+    return run
+
+
+def blamed(fault, spoil=None):
+    run = quiet_run(fault)
+    if spoil:
+        spoil(run)
+    now = time.time()
+    run.look(fault, 1, ("n2", "n1"), 0, now - 1)
+    return set(run.blamed)
+
+
+def returns(owner, name, value):
+    """A sabotage: what the fake `owner` of the run says from now on."""
+    return lambda run: setattr(getattr(run, owner), name, lambda *_: value)
+
+
+def each_is_noticed():
+    for fault in (CRASH, CUT, PLANNED):
+        assert not blamed(fault), (fault.kind, blamed(fault))
+    old = time.time() - 600
+    for fault, spoil, name in (
+            (CRASH, returns("owners", "news", [("m", 0.1, "")]), "one-owner"),
+            (CUT, returns("owners", "news", [("m", 101, "")]), "one-owner"),
+            (CRASH, returns("owners", "owner", "n1"), "one-owner"),
+            (CRASH, returns("watch", "has_addresses", True), "one-owner"),
+            (CRASH, returns("load", "deaf", ["leg"]), "established"),
+            (CRASH, returns("load", "lost_rtp", [("leg", "BYE")]),
+             "established"),
+            (CRASH, returns("load", "gaps", [20, 606]), "gap"),
+            (PLANNED, returns("load", "lost_packets", [("leg", 1)]),
+             "lossless"),
+            (CRASH, lambda run: setattr(run, "epoch", 1), "exercised"),
+            (CRASH, returns("load", "take_trouble",
+                            [("in-dialog", old, "481")]), "in-dialog"),
+            (CRASH, lambda run: run.load.tcp_lost.append((old, "leg")),
+             "in-dialog"),
+            (CRASH, returns("load", "sipp_trouble",
+                            [("short", old, "CSeq went back")]), "in-dialog"),
+            (CRASH, returns("load", "sipp_trouble",
+                            [("hold", old, "Aborting")]), "in-dialog"),
+            (CRASH, returns("load", "sipp_trouble",
+                            [("ring", old, "Aborting")]), "ringing"),
+            (CRASH, returns("load", "sipp_trouble",
+                            [("short", old, "Aborting")]), "set-up"),
+            (CUT, returns("watch", "refused", 1), "clean"),
+            (CRASH, returns("watch", "messages", ["10.0.0.1"]), "clean"),
+            (CRASH, returns("world", "media_totals", {"core": {
+                "foreign": 1, "malformed": 0, "source_changes": 0}}),
+             "clean")):
+        got = blamed(fault, spoil)
+        assert got == {name}, (fault.kind, name, got)
+    # Within the bound of a cut that heals: nothing.
+    assert not blamed(CUT, returns("owners", "news", [("m", 99, "")]))
+
+
+def leg(state, status=200):
+    return Fake(state=state, call_id="c", bye=lambda t: Fake(status=status),
+                wait=lambda *_, **__: None, close_media=lambda: None)
+
+
+def one_leg_is_noticed():
+    for states, status, name in (
+            (("established", "ended"), 200, "one-legged"),
+            (("ended", "established"), 200, "one-legged"),
+            (("established", "established"), 481, "in-dialog"),
+            (("established", "established"), 200, None),
+            (("ended", "ended"), 200, None)):
+        mine = load.Load(None, "1")
+        bad = mine._hang_up([leg(s, status) for s in states])
+        assert [b[0] for b in bad] == ([name] if name else []), (states, bad)
+
+
+def leaks_are_noticed():
+    foot = {"sockets": {("udp", ""): 2, ("tcp", "ESTAB"): 1},
+            "fds": {"sip": 9, "media": 5}, "maps": {"flows": 0}}
+
+    def said(now, raises=False):
+        def nothing_left(world, timeout):
+            if raises:
+                raise watch.LabError("a call is left")
+        was, watch.checks = watch.checks, Fake(
+            footprint=lambda world: {"n1": now}, nothing_left=nothing_left)
+        try:
+            run = Fake(lab=Fake(run=lambda *_, **__: Fake(stdout="")))
+            return list(watch.leaks(run, {"n1": foot}, timeout=0.1))
+        finally:
+            watch.checks = was
+    assert not said(foot), said(foot)
+    assert said(foot, raises=True)
+    for change in ({"sockets": {("udp", ""): 3, ("tcp", "ESTAB"): 1}},
+                   {"fds": {"sip": 9, "media": 6}}, {"maps": {"flows": 1}}):
+        assert said({**foot, **change}), change
+
+
+def a_pair_that_does_not_come_back_is_noticed():
+    run = quiet_run(CRASH)
+    run.args, run.lab = Fake(witness=False), watch
+
+    def settled(seconds):
+        raise watch.LabError("no STANDBY")
+    run.world.settled = settled
+    assert run.settle() is None and run.blamed == ["redundant-again"]
+
+
+def main():
+    for test in (each_is_noticed, one_leg_is_noticed, leaks_are_noticed,
+                 a_pair_that_does_not_come_back_is_noticed):
+        test()
+
+
+if __name__ == "__main__":
+    main()
