@@ -77,9 +77,10 @@ SEED ?= 1
 ONLY ?=
 # Percent of SIPp's calls: see tests/chaos/README.
 ALLOW_SIPP ?= 0.5
+SCALE ?= 1
 chaos: all
 	$(PYTHON) tests/chaos/chaos.py --build $(B) --seconds $(SECONDS) \
-		--seed $(SEED) --allow-sipp $(ALLOW_SIPP) \
+		--seed $(SEED) --allow-sipp $(ALLOW_SIPP) --scale $(SCALE) \
 		$(if $(ONLY),--only $(ONLY))
 
 stress: all
