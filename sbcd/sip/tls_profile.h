@@ -1,0 +1,105 @@
+/*
+ * tls_profile - a tls-profile as OpenSSL's contexts, one for each role
+ *
+ * Guarantees: ciphers without authentication or encryption are off whatever
+ * cipher-list says; lowest and highest version are explicit; security level
+ * 0 only where the version asks for it (compatibility, and TLS 1.0 and 1.1,
+ * which sign with SHA-1); no renegotiation; no early data; an SSLv2-format
+ * hello is refused unless the version is compatibility. As client we always
+ * verify the server.
+ *
+ * OpenSSL verifies no chain on resumption: that is the connection's to do.
+ *
+ * Layer: sip. The SIP thread; reads files, so at load time only.
+ */
+#ifndef SBCD_SIP_TLS_PROFILE_H
+#define SBCD_SIP_TLS_PROFILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ssl_ctx_st;
+
+enum tls_version {
+	TLS_VERSION_COMPATIBILITY = 0, /* from minimum to maximum */
+	TLS_VERSION_1_0,
+	TLS_VERSION_1_1,
+	TLS_VERSION_1_2,
+	TLS_VERSION_1_3,
+};
+
+/* What a client's certificate has to be for. A server's: TLS servers. */
+enum tls_peer_eku {
+	TLS_PEER_EKU_CLIENT = 0,
+	TLS_PEER_EKU_SERVER,
+	TLS_PEER_EKU_ANY, /* a server's too */
+};
+
+enum {
+	TLS_DEPTH_MAX = 10,
+	TLS_TICKET_KEYS_MAX = 3,
+	TLS_TICKET_LIFE_S = 3600,
+	TLS_CERTIFICATES_MAX_BYTES = 64 * 1024, /* of a peer, in all */
+};
+
+struct tls_profile_params {
+	const char *name;
+	const char *certificate; /* PEM: ours, then what leads to the root */
+	const char *key; /* PEM, without passphrase */
+	const char *const *trusted; /* PEM files */
+	unsigned trusted_len;
+	unsigned verify_depth; /* certificates between peer's and root */
+	const char *cipher_list;
+	enum tls_version version;
+	enum tls_version minimum, maximum; /* of compatibility; 0: 1.0, 1.3 */
+	enum tls_peer_eku peer_eku;
+	bool mutual; /* as server: ask for a certificate, insist on it */
+};
+
+/* The first one seals; the rest still open what they sealed. */
+struct tls_ticket_keys {
+	unsigned len;
+	struct tls_ticket_key {
+		uint8_t name[16];
+		uint8_t aes[32];
+		uint8_t hmac[32];
+	} key[TLS_TICKET_KEYS_MAX];
+};
+
+struct tls_profile_error {
+	char text[512]; /* profile, option, file, reason */
+};
+
+struct tls_profile;
+
+/*
+ * 0, -EINVAL (the parameters or a file; `err` says which and why) or
+ * -ENOMEM. Nothing of `params` is kept.
+ */
+int tls_profile_create(struct tls_profile **out,
+		       const struct tls_profile_params *params,
+		       struct tls_profile_error *err)
+	__attribute__((warn_unused_result));
+/* After the last connection of its contexts. Wipes the ticket keys. */
+void tls_profile_destroy(struct tls_profile *p);
+/*
+ * Contexts made anew; as create. On failure the old ones serve on. Running
+ * connections keep theirs.
+ */
+int tls_profile_reload(struct tls_profile *p,
+		       const struct tls_profile_params *params,
+		       struct tls_profile_error *err)
+	__attribute__((warn_unused_result));
+/*
+ * Both nodes of a pair are given the same. Without keys, as at first, there
+ * are no tickets. -EINVAL: more than there is room for.
+ */
+int tls_profile_set_ticket_keys(struct tls_profile *p,
+				const struct tls_ticket_keys *keys)
+	__attribute__((warn_unused_result));
+
+/* Borrowed until the next reload: SSL_new takes a reference of its own. */
+struct ssl_ctx_st *tls_profile_server(const struct tls_profile *p);
+struct ssl_ctx_st *tls_profile_client(const struct tls_profile *p);
+
+#endif
