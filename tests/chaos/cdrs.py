@@ -12,6 +12,8 @@ from datetime import datetime
 
 # Times in records are the pair's; what a run puts its clocks off by is
 # followed at a tenth of the speed for some seconds.
+# Failovers that a node remembers; a call counts no more.
+HISTORY = 128
 SLACK_S = 3.0
 SHOWN = 8
 SAME = ("id", "start", "answer", "end", "status", "ended_by", "failovers")
@@ -89,7 +91,8 @@ def crossings(node, records, windows):
         if not r["answer"]:
             continue
         from_s, to_s = seconds(r["start"]) + SLACK_S, seconds(r["end"])
-        least = sum(from_s < a and b < to_s - SLACK_S for a, b in windows)
+        least = min(HISTORY, sum(from_s < a and b < to_s - SLACK_S
+                                 for a, b in windows))
         if r["failovers"] < least:
             yield (f"{node}: {call_id(r)} was up through {least} failovers "
                    f"and says {r['failovers']}")
