@@ -10,10 +10,10 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
+# Failovers that a node remembers (FLIGHT_REPORTS_MAX); a call counts no more.
+HISTORY = 128
 # Times in records are the pair's; what a run puts its clocks off by is
 # followed at a tenth of the speed for some seconds.
-# Failovers that a node remembers; a call counts no more.
-HISTORY = 128
 SLACK_S = 3.0
 SHOWN = 8
 SAME = ("id", "start", "answer", "end", "status", "ended_by", "failovers")

@@ -332,7 +332,8 @@ class Run:
                 self.judge.blame("in-dialog", f"no failover near: {text}",
                                  when)
         for kind, when, text in self.load.sipp_trouble():
-            if "BYE answered 481" in text and self.score.in_failover(when):
+            if "BYE answered 481" in text and \
+                    self.score.in_failover(when, self.score.REPEAT_S):
                 self.score.late_byes += 1
                 continue
             self.judge.blame(self.sipp_invariant(kind, text), text, when,

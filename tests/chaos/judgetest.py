@@ -16,6 +16,7 @@ import watch   # noqa: E402
 
 CRASH = faults.Fault("power-active", [("power", "active")], 600, True)
 CUT = faults.Fault("cut-ha-link", [("cut", "active", "ha1", "both")], 200)
+KILL_SIP = faults.Fault("kill-sip-active", [("kill", "active", "sip")], 200)
 PLANNED = faults.Fault("switchover", [("switchover",)], 200, False, True)
 
 
@@ -96,6 +97,24 @@ def each_is_noticed():
     assert not blamed(CUT, returns("owners", "news", [("m", 99, "")]))
 
 
+def what_a_failover_excuses():
+    """Its time and no more; a repeated BYE some seconds more."""
+    def bye(when):
+        return lambda run: setattr(run.load, "sipp_trouble", lambda: [
+            ("short", when(), "BYE answered 481")])
+
+    def tcp(when):
+        return lambda run: run.load.tcp_lost.append((when(), "leg"))
+    for what in (bye, tcp):
+        assert not blamed(CRASH, what(time.time)), what
+        assert not blamed(KILL_SIP, what(time.time)), what
+        assert blamed(CUT, what(time.time)) == {"in-dialog"}, what
+        assert blamed(CRASH, what(lambda: time.time() + 5)) == \
+            {"in-dialog"}, what
+    assert not blamed(CRASH, bye(lambda: time.time() + 2))
+    assert blamed(CRASH, tcp(lambda: time.time() + 2)) == {"in-dialog"}
+
+
 def leg(state, status=200):
     return Fake(state=state, call_id="c", bye=lambda t: Fake(status=status),
                 wait=lambda *_, **__: None, close_media=lambda: None)
@@ -146,7 +165,7 @@ def a_pair_that_does_not_come_back_is_noticed():
 
 
 def main():
-    for test in (each_is_noticed, one_leg_is_noticed, leaks_are_noticed,
+    for test in (each_is_noticed, what_a_failover_excuses, one_leg_is_noticed, leaks_are_noticed,
                  a_pair_that_does_not_come_back_is_noticed):
         test()
 

@@ -266,12 +266,11 @@ def quantile(values, q):
     return values[min(len(values) - 1, int(q * len(values)))] if values else 0
 
 
-# What was asked in a failover is repeated within this time (T2, RFC 3261).
-REPEAT_S = 4
-
-
 class Score:
     """The scoreboard: printed, and kept as JSON."""
+
+    # What was asked in a failover is repeated within this time (T2, RFC 3261).
+    REPEAT_S = 4
 
     def __init__(self, seed, witness):
         self.seed, self.witness, self.cdrs = seed, witness, 0
@@ -292,10 +291,11 @@ class Score:
         self.failovers += moved
         self.crash_failovers += moved and not fault.lossless
 
-    def in_failover(self, when):
+    def in_failover(self, when, repeat_s=0):
         """While another process took the calls over: by a fault that moved
-        the active role, or that killed its SIP worker."""
-        return any(a - 1 <= when <= b + REPEAT_S
+        the active role, or that killed its SIP worker; or, for a request
+        that was asked then, repeated within repeat_s."""
+        return any(a - 1 <= when <= b + repeat_s
                    for a, b in self.windows + self.restarts)
 
     def lines(self, load, judge, owners, stall_ms):
