@@ -263,19 +263,28 @@ void cdr_call_put(struct cdr *c, const struct ha_key *key, const void *value,
 	}
 }
 
-/* Without having ended: this node could not go on with it. */
-static struct entry *begin_given_up(struct cdr *c, const struct ha_key *key)
+/* Most likely without having ended: this node could not go on with it. */
+static struct entry *begin_given_up(struct cdr *c, uint64_t id)
 {
+	struct ha_key key = {.id = id, .kind = REC_CALL};
 	struct ha_item item;
 
-	if (!ha_store_get(c->store, key, &item) || item.deleted ||
+	if (!ha_store_get(c->store, &key, &item) || item.deleted ||
 	    record_decode(REC_CALL, item.value, item.size, &c->call))
 		return NULL;
+	if (c->call.state == CALL_ENDING)
+		return begin(c, id, 0);
 	c->call.ending_ms = c->wall_ms;
 	if (!c->call.answered_ms)
 		c->call.end_cause = GIVEN_UP_STATUS;
 	snprintf(c->call.end_text, sizeof(c->call.end_text), "Given up");
-	return begin(c, key->id, c->wall_ms + CDR_HOLD_MS);
+	return begin(c, id, c->wall_ms + CDR_HOLD_MS);
+}
+
+void cdr_dialog_deleted(struct cdr *c, const struct ha_key *key)
+{
+	if (!find(c, key->id))
+		begin_given_up(c, key->id);
 }
 
 void cdr_call_deleted(struct cdr *c, const struct ha_key *key)
@@ -283,7 +292,7 @@ void cdr_call_deleted(struct cdr *c, const struct ha_key *key)
 	struct entry *e = find(c, key->id);
 
 	if (!e)
-		e = begin_given_up(c, key);
+		e = begin_given_up(c, key->id);
 	if (!e || e->stage != STAGE_OPEN)
 		return;
 	e->gone_ms = c->now_ms ? c->now_ms : 1;
@@ -361,16 +370,28 @@ void cdr_peer_written(struct cdr *c, uint64_t seq)
 }
 
 /* ---- the standby's side ------------------------------------------------- */
+static void reopen(struct cdr *c, struct entry *e)
+{
+	free(e->value);
+	e->value = NULL;
+	e->gone_ms = 0;
+	move(c, e, STAGE_OPEN);
+}
+
 static void applied_record(struct cdr *c, struct entry *e,
 			   const struct ha_item *item)
 {
 	e->stored = true;
-	if (c->cdr.state != CDR_COMPLETE || e->stage > STAGE_PUT) {
-		if (c->cdr.state == CDR_COMPLETE)
-			e->seq = c->cdr.seq;
+	if (c->cdr.state != CDR_COMPLETE) {
+		/* Completed here by a node that was no longer heard: its end
+		 * did not get over, and the peer goes on with the call. */
+		if (e->stage != STAGE_OPEN)
+			reopen(c, e);
 		return;
 	}
 	e->seq = c->cdr.seq;
+	if (e->stage > STAGE_PUT)
+		return;
 	if (keep_value(e, item->value, item->size)) {
 		c->stats.lost++;
 		return;

@@ -79,6 +79,7 @@ void cdr_destroy(struct cdr *c);
 /* ---- what happens (before the store and the peer see it) ----------------- */
 void cdr_call_put(struct cdr *c, const struct ha_key *key, const void *value,
 		  size_t size);
+void cdr_dialog_deleted(struct cdr *c, const struct ha_key *key);
 void cdr_call_deleted(struct cdr *c, const struct ha_key *key);
 void cdr_mstate_deleted(struct cdr *c, const struct ha_key *key);
 /* ---- after it ------------------------------------------------------------ */

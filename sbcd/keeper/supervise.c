@@ -329,6 +329,8 @@ static int hub_del(void *ctx, const struct ha_key *key, unsigned flags,
 		return -EPERM;
 	if (key->kind == REC_CALL)
 		cdr_call_deleted(k->cdr, key);
+	else if (key->kind == REC_DIALOG)
+		cdr_dialog_deleted(k->cdr, key);
 	else if (key->kind == REC_MSTATE)
 		cdr_mstate_deleted(k->cdr, key);
 	return ha_engine_delete(k->engine, key, flags, token);

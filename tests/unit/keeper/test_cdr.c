@@ -150,6 +150,8 @@ static void del(uint64_t id, uint8_t kind)
 
 	if (kind == REC_CALL)
 		cdr_call_deleted(cdr, &key);
+	else if (kind == REC_DIALOG)
+		cdr_dialog_deleted(cdr, &key);
 	else if (kind == REC_MSTATE)
 		cdr_mstate_deleted(cdr, &key);
 	assert_int_equal(ha_store_delete(store, &key, &v, now_ms), 1);
@@ -290,6 +292,39 @@ static void test_given_up_and_made_anew(void **state)
 	assert_int_equal(batch->items[0].id, CALL + 1);
 }
 
+/* The call is deleted last, and its legs are to be in the record. */
+static void test_given_up_has_its_legs(void **state)
+{
+	static struct rec_dialog d = {.call_id = "abc"};
+
+	commits = true;
+	put(CALL, REC_DIALOG, &d);
+	call(CALL, CALL_TRYING);
+	del(CALL, REC_DIALOG);
+	del(CALL, REC_CALL);
+	assert_true(stored(CALL));
+	assert_string_equal(last.legs[0].call_id, "abc");
+	assert_string_equal(last.reason, "Given up");
+	turn(CDR_HOLD_MS + 100);
+	turn(100);
+	assert_int_equal(batch->len, 1);
+	assert_int_equal(stats().completed, 1);
+}
+
+/* Its account is lost, its end is not. */
+static void test_ended_without_a_record(void **state)
+{
+	commits = true;
+	put_error = -EAGAIN;
+	call(CALL, CALL_ENDING);
+	put_error = 0;
+	turn(5000);
+	del(CALL, REC_CALL);
+	assert_int_equal(last.state, CDR_COMPLETE);
+	assert_int_equal(last.end_ms, 900);
+	assert_string_equal(last.reason, "");
+}
+
 static void test_full_disk(void **state)
 {
 	commits = true;
@@ -420,6 +455,35 @@ static void test_take_over_goes_on(void **state)
 	assert_true(last.seq >> 32 == (EPOCH >> 8) + 1);
 }
 
+/* This node completed and wrote a record of which its peer, which took over,
+ * heard only the beginning: to the peer the call is still ending. */
+static void test_completed_unheard(void **state)
+{
+	call(CALL, CALL_ENDING);
+	del(CALL, REC_CALL);
+	assert_int_equal(last.state, CDR_COMPLETE);
+	cdr_activate(cdr, 0);
+	turn(100);
+	written(0);
+	apply(CALL, CDR_OPEN, 0);
+	assert_int_equal(cdr_own_written(cdr), 0);
+	call(CALL, CALL_ENDING);
+	/* And this one takes over before it has ended there. */
+	commits = true;
+	cdr_activate(cdr, EPOCH + 512);
+	cdr_peer_written(cdr, UINT64_MAX);
+	turn(100);
+	assert_true(stored(CALL));
+	assert_int_equal(last.state, CDR_OPEN);
+	del(CALL, REC_CALL);
+	assert_true(stored(CALL));
+	assert_int_equal(last.state, CDR_COMPLETE);
+	assert_int_equal(last.end_ms, 0);
+	turn(100);
+	/* The file knows the id. */
+	assert_int_equal(batch->len, 1);
+}
+
 static void test_hostile_records(void **state)
 {
 	struct ha_item item = {.key = {.id = 1, .kind = REC_CDR},
@@ -445,11 +509,14 @@ int main(void)
 		T(test_a_call_from_end_to_end),
 		T(test_media_that_says_nothing),
 		T(test_given_up_and_made_anew),
+		T(test_given_up_has_its_legs),
+		T(test_ended_without_a_record),
 		T(test_full_disk),
 		T(test_bounded),
 		T(test_standby_writes_and_says_so),
 		T(test_deleted_before_it_is_written),
 		T(test_take_over_goes_on),
+		T(test_completed_unheard),
 		T(test_hostile_records),
 	};
 
