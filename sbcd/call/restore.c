@@ -401,6 +401,7 @@ static int stand_in(struct call *c)
 
 static void end_buried(struct call *c)
 {
+	note_lost(c, "a worker died of its records");
 	if (!c->value.data && stand_in(c))
 		return;
 	log_warn("event=call-buried call=%016llx", (unsigned long long)c->id);

@@ -725,6 +725,25 @@ ssize_t hub_bury(struct hub *h, enum hub_worker w, const struct ha_key *culprit)
 	return 0;
 }
 
+size_t hub_doomed(const struct hub *h, uint64_t *ids, size_t max)
+{
+	struct ha_item item;
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->buried_len; i++) {
+		struct ha_key key = {.id = h->buried[i].culprit.id,
+				     .kind = REC_CALL};
+
+		if (!h->buried[i].twice ||
+		    !ha_store_get(h->store, &key, &item) || item.deleted)
+			continue;
+		if (n < max)
+			ids[n] = key.id;
+		n++;
+	}
+	return n;
+}
+
 void hub_get_stats(const struct hub *h, struct hub_stats *out)
 {
 	*out = h->stats;

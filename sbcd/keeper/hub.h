@@ -98,6 +98,10 @@ uint64_t hub_deadline_ms(const struct hub *h);
 ssize_t hub_bury(struct hub *h, enum hub_worker w,
 		 const struct ha_key *culprit);
 
+/* Calls that hub_serve() is going to delete, because a worker died of them
+ * twice. Returns how many; the ids of the first `max` are written. */
+size_t hub_doomed(const struct hub *h, uint64_t *ids, size_t max);
+
 struct hub_stats {
 	uint64_t puts, deletes, refused, commits, commit_timeouts;
 	uint64_t sent[HUB_WORKERS];

@@ -158,6 +158,29 @@ static void write_evidence(struct keeper *k, struct rec_failover *r)
 		 ev->synced_once ? "yes" : "no");
 }
 
+static void add_lost(struct rec_failover *r, uint64_t call, const char *why)
+{
+	struct rec_lost *l = &r->lost[r->lost_len];
+
+	if (r->lost_len == REC_LOST_MAX)
+		return;
+	r->lost_len++;
+	l->call = call;
+	snprintf(l->reason, sizeof(l->reason), "%.*s",
+		 (int)sizeof(l->reason) - 1, why);
+}
+
+/* Those the SIP worker is never given: it cannot tell. */
+static void add_doomed(struct keeper *k, struct rec_failover *r)
+{
+	uint64_t ids[REC_LOST_MAX];
+	size_t n = hub_doomed(k->hub, ids, REC_LOST_MAX);
+
+	r->calls_lost = (uint32_t)n;
+	for (size_t i = 0; i < n && i < REC_LOST_MAX; i++)
+		add_lost(r, ids[i], "workers died of its records");
+}
+
 void recorder_go(struct keeper *k)
 {
 	k->recorder.go_us = now_us();
@@ -190,6 +213,7 @@ void recorder_claim(struct keeper *k, const char *reason)
 		r->suspected_us = since(rec, rec->suspected_us);
 	r->decided_us = since(rec, at_us);
 	r->calls_carried = keeper_calls(k);
+	add_doomed(k, r);
 }
 
 void recorder_taken(struct keeper *k)
@@ -285,23 +309,16 @@ static void take_calls(struct recorder *rec, const json_t *o)
 	json_t *lost = json_object_get(o, "lost"), *one;
 	size_t i;
 
-	r->calls_lost = number32(o, "lost-count");
+	r->calls_lost += number32(o, "lost-count");
 	if (message_us)
 		r->message_us = since(rec, message_us);
-	r->lost_len = 0;
 	json_array_foreach(lost, i, one)
 	{
 		const char *id = json_string_value(json_object_get(one, "id"));
 		const char *why =
 			json_string_value(json_object_get(one, "reason"));
-		struct rec_lost *l = &r->lost[r->lost_len];
 
-		if (r->lost_len == REC_LOST_MAX)
-			break;
-		l->call = id ? strtoull(id, NULL, 16) : 0;
-		snprintf(l->reason, sizeof(l->reason), "%.*s",
-			 (int)sizeof(l->reason) - 1, why ? why : "");
-		r->lost_len++;
+		add_lost(r, id ? strtoull(id, NULL, 16) : 0, why ? why : "");
 	}
 }
 

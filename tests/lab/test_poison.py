@@ -12,6 +12,7 @@ import lab
 from conftest import close_shared, make_world
 from lab import NODES, vip, wait_for
 from sipua import netns_socket
+from test_cdr import wait_report
 
 HOOK = b"X-SBC-Test"
 
@@ -283,6 +284,7 @@ def test_a_record_only_the_next_active_chokes_on(world, what, told):
     pairs, caller, callee = poisoned_call(w, what)
     active, standby = w.settled()
     before = crashes(w, standby)
+    doomed, = [c["id"] for c in w.calls(active)["calls"] if what in c["to"]]
     w.lab.kill(active, "power")
     w.wait_role(standby, "ACTIVE", 5)
     answers(w)
@@ -291,6 +293,11 @@ def test_a_record_only_the_next_active_chokes_on(world, what, told):
              "it is buried")
     assert crashes(w, standby) == before
     w.wait_media(pairs)
+    # The report of the take-over names it, and no other.
+    r, = wait_report(w, standby, 1)
+    assert (r["calls"], r["lost"]) == (len(pairs) + 1, 1), r
+    assert [c["id"] for c in r["lost-calls"]] == [doomed], r
+    assert "died of its records" in r["lost-calls"][0]["reason"], r
     w.lab.start(active)
     w.settled(30)
     w.hang_up(pairs)

@@ -227,6 +227,53 @@ static void info_gets_a_new_number(void **state)
 	expect_sent("> BYE 25 z");
 }
 
+/* The report of the take-over names this call, and no other. */
+static void expect_lost(uint64_t id, const char *reason)
+{
+	struct b2bua_takeover t;
+
+	b2bua_takeover(fake.b, &t);
+	assert_int_equal(t.lost_count, reason ? 1 : 0);
+	if (!reason)
+		return;
+	assert_true(t.lost[0].call == id);
+	assert_string_equal(t.lost[0].reason, reason);
+}
+
+static void take_over_without(uint8_t kind, uint16_t sub)
+{
+	struct ha_key key = {only_call()->id, sub, kind};
+
+	assert_int_equal(fake_del(NULL, &key), 0);
+	fake_take_over();
+}
+
+static void what_is_lost_is_told(void **state)
+{
+	uint64_t id;
+
+	established();
+	fake_take_over();
+	expect_lost(0, NULL);
+	assert_int_equal(ask(METHOD_BYE, 'a', 2, NULL), 0);
+	expect_sent("> BYE 12 z");
+	respond(METHOD_BYE, 'z', 200, NULL);
+	expect_gone();
+	/* The leg to the callee was not there yet. */
+	assert_int_equal(place("offer"), 0);
+	id = only_call()->id;
+	take_over_without(REC_DIALOG, 1);
+	expect_lost(id, "its INVITE was not replicated yet");
+	assert_int_equal(call_count(fake.b), 0);
+	/* Its INVITE to the callee was not. */
+	assert_int_equal(place("offer"), 0);
+	id = only_call()->id;
+	take_over_without(
+		REC_TXN, txn_find(leg_at('z'), TXN_CLIENT, METHOD_INVITE)->sub);
+	turn(B2BUA_RESTORE_TICK_MS);
+	expect_lost(id, "one side of its INVITE was not replicated");
+}
+
 /* Records are put one after the other: any prefix may be what is left. */
 static void every_prefix(void **state)
 {
@@ -455,13 +502,17 @@ static void buried_is_ended_on_both_sides(void **state)
 	static const uint8_t kinds[] = {0, REC_CALL, REC_MEDIA};
 
 	for (size_t i = 0; i < sizeof(kinds); i++) {
+		uint64_t id;
+
 		established();
+		id = only_call()->id;
 		take_over_buried(kinds[i], 0);
 		expect_sent("> BYE 11 a");
 		expect_sent("> BYE 12 z");
 		respond(METHOD_BYE, 'a', 200, NULL);
 		respond(METHOD_BYE, 'z', 200, NULL);
 		expect_gone();
+		expect_lost(id, "a worker died of its records");
 	}
 }
 
@@ -519,6 +570,7 @@ int main(void)
 		CASE(the_first_invite_too),
 		CASE(info_keeps_its_number),
 		CASE(info_gets_a_new_number),
+		CASE(what_is_lost_is_told),
 		CASE(every_prefix),
 		CASE(broken_records),
 		CASE(deletions_are_followed),

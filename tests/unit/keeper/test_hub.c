@@ -665,13 +665,18 @@ static void buried_twice_is_gone_everywhere(void **state)
 static void buried_on_a_standby_until_it_serves(void **state)
 {
 	struct fake *f = *state;
+	uint64_t ids[2];
 
 	attach_both(f);
 	one_call(f, 2);
 	one_call(f, 3);
 	f->put_error = -EPERM;
 	assert_int_equal(hub_bury(f->hub, HUB_SIP, key_of(2, 0, 0)), 0);
+	assert_int_equal(hub_doomed(f->hub, ids, 2), 0);
 	assert_int_equal(hub_bury(f->hub, HUB_SIP, key_of(2, 0, 0)), 0);
+	assert_int_equal(hub_doomed(f->hub, ids, 0), 1);
+	assert_int_equal(hub_doomed(f->hub, ids, 2), 1);
+	assert_int_equal(ids[0], 2);
 	replay(f, HUB_SIP, HUB_REPLAY_ALL);
 	assert_int_equal(sent(f, HUB_SIP, LINK_RECORD, 2, REC_CALL), 0);
 	/* What the active still says about it arrives as its end. */
@@ -682,6 +687,7 @@ static void buried_on_a_standby_until_it_serves(void **state)
 	f->put_error = 0;
 	hub_serve(f->hub);
 	assert_int_equal(ha_store_count(f->store), 5);
+	assert_int_equal(hub_doomed(f->hub, ids, 2), 0);
 	assert_true(hub_is_replayed(f->hub, HUB_SIP));
 }
 
