@@ -48,8 +48,10 @@ static void assess_network(struct health *h, const struct health_facts *f)
 		deduct(h, "interface", 20 * f->unverified,
 		       "%u of %u interfaces are not as they should be",
 		       f->unverified, f->interfaces);
+	/* A carrier says nothing about what is behind the switch: one gateway
+	 * that only the peer still reaches has to be enough to move. */
 	if (f->gateways_lost)
-		deduct(h, "gateway", 15 * f->gateways_lost,
+		deduct(h, "gateway", 30 * f->gateways_lost,
 		       "%u of %u gateways do not answer", f->gateways_lost,
 		       f->gateways);
 	if (f->peer_present && f->ha_paths_alive < f->ha_paths)

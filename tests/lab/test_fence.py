@@ -22,8 +22,8 @@ def paths(w, node):
 
 
 def deductions(w, node):
-    return {d["name"] for d in w.lab.sbcctl(node, "show",
-                                            "health")["deductions"]}
+    return {d["name"] for d in w.lab.sbcctl(node, "show", "health", "--min",
+                                            "0")["deductions"]}
 
 
 def other(node):

@@ -1,5 +1,6 @@
 """Health, drain and maintenance: when the active node changes on purpose."""
 
+import re
 import time
 
 import pytest
@@ -17,7 +18,10 @@ def world(tmp_path_factory, request):
     """A pair with a short hold-down, and whatever else a test wants."""
     close_shared()
     extra = getattr(request, "param", "")
-    text = (REPO / "tests/lab/sbcd.conf").read_text().replace(
+    text = (REPO / "tests/lab/sbcd.conf").read_text()
+    if isinstance(extra, re.Pattern):
+        text, extra = extra.sub("}", text), ""
+    text = text.replace(
         "timing = fast\n", f"timing = fast\n hold-down = {HOLD_DOWN_S}\n"
         f"{extra}\n", 1)
     conf = tmp_path_factory.mktemp("conf") / "sbcd.conf"
@@ -84,6 +88,30 @@ def test_link_down_on_the_active(world):
                for e in w.lab.redundancy(active)["timeline"]), lines
     w.lab.heal(f"{active}:core:carrier")
     # No fail-back: nobody has asked for one.
+    wait_for(lambda: w.settled(), 20, "both well again")
+    unchanged(w, epochs(w), HOLD_DOWN_S + 3)
+    w.hang_up(pairs + w.establish(1))
+    checks.nothing_left(w)
+
+
+ONE_GATEWAY = re.compile(r', "fd00:[0-9a-f:]+::1"}')
+
+
+@pytest.mark.parametrize("cut", ["{a}:core", "{a}:core:in", "{a}:core:out"],
+                         ids=["cut", "deaf", "mute"])
+@pytest.mark.parametrize("world", [ONE_GATEWAY], indirect=True, ids=["one"])
+def test_a_network_dies_behind_the_switch(world, cut):
+    """The carrier stays; one gateway, and the peer, are heard no more."""
+    w = world
+    pairs = w.establish(4)
+    active, standby = w.settled()
+    w.lab.cut(cut.format(a=active))
+    w.wait_role(standby, "ACTIVE", 15)
+    w.wait_media(pairs)
+    assert w.lab.redundancy(active)["role"] != "ACTIVE"
+    assert "the peer is healthier" in {
+        e["reason"] for e in w.lab.redundancy(active)["timeline"]}
+    w.lab.heal("all")
     wait_for(lambda: w.settled(), 20, "both well again")
     unchanged(w, epochs(w), HOLD_DOWN_S + 3)
     w.hang_up(pairs + w.establish(1))

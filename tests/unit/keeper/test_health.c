@@ -95,6 +95,25 @@ static void agents_alone_move_nothing(void **state)
 	assert_int_equal(h.score, 0);
 }
 
+/* Against the defaults of health-threshold and health-margin: a network with
+ * one gateway, which only the peer reaches, and one that nobody reaches. */
+static void one_lost_gateway_is_enough(void **state)
+{
+	enum { THRESHOLD = 75, MARGIN = 15 };
+	struct health_facts f = well();
+	struct health own, peer;
+
+	f.gateways = 2;
+	f.service_paths_alive = 1;
+	health_assess(&peer, &f);
+	f.gateways_lost = 1;
+	health_assess(&own, &f);
+	assert_true(own.score < THRESHOLD);
+	assert_true(peer.score >= own.score + MARGIN);
+	health_assess(&peer, &f);
+	assert_true(peer.score < own.score + MARGIN);
+}
+
 static void never_below_zero(void **state)
 {
 	struct health_facts f = {.ha_paths = 2, .interfaces = 9};
@@ -126,6 +145,7 @@ int main(void)
 		cmocka_unit_test(a_well_node_has_all_points),
 		cmocka_unit_test(every_fact_counts),
 		cmocka_unit_test(agents_alone_move_nothing),
+		cmocka_unit_test(one_lost_gateway_is_enough),
 		cmocka_unit_test(never_below_zero),
 		cmocka_unit_test(news_are_named),
 	};
