@@ -24,6 +24,7 @@ struct worker {
 	uint64_t replay_seq; /* its last record */
 	bool replay_turn; /* alternate between replay and changes */
 	bool blocked; /* the link took nothing more in this turn */
+	bool awaited; /* somebody wants to know when no change waits */
 	struct ha_key cursor;
 	struct dirty *by_key; /* hash */
 	struct dirty *first, **last;
@@ -481,6 +482,7 @@ void hub_detach(struct hub *h, enum hub_worker w)
 	wk->tickets = 0;
 	wk->sent_ticket = 0;
 	wk->blocked = false;
+	wk->awaited = false;
 	if (w == HUB_MEDIA) {
 		h->media_ticket = 0;
 		h->media_seq = 0;
@@ -662,9 +664,22 @@ static void pump_worker(struct hub *h, enum hub_worker w)
 			wk->replay_turn = true;
 			wk->blocked = send_change(h, w) < 0;
 		} else {
-			return;
+			break;
 		}
 	}
+	if (!wk->awaited || wk->replaying || wk->first)
+		return;
+	wk->awaited = false;
+	h->ops->replayed(h->ctx, w);
+}
+
+bool hub_catch_up(struct hub *h, enum hub_worker w)
+{
+	struct worker *wk = &h->workers[w];
+
+	pump_worker(h, w);
+	wk->awaited = wk->attached && wk->first;
+	return hub_is_replayed(h, w) && !wk->first;
 }
 
 void hub_pump(struct hub *h, uint64_t now_ms)

@@ -72,7 +72,10 @@ void hub_serve(struct hub *h);
 void hub_detach(struct hub *h, enum hub_worker w);
 /* All of its replay was sent. */
 bool hub_is_replayed(const struct hub *h, enum hub_worker w);
-/* And the worker has said that it took it. */
+/* Sends what it can of the changes that wait. False when some still do, or
+ * the replay does: ops->replayed() is called, again, when none does. */
+bool hub_catch_up(struct hub *h, enum hub_worker w);
+/* The replay was sent, and the worker has said that it took it. */
 bool hub_has_applied(const struct hub *h, enum hub_worker w);
 
 /* PUT, DELETE and APPLIED; other types are not for the hub. */

@@ -144,7 +144,11 @@ void role_activate_worker(struct keeper *k, enum hub_worker w)
 		m.size = sizeof(k->recorder.since_ns);
 	}
 
-	if (!hub_is_replayed(k->hub, w))
+	/* A SIP worker that serves takes no more of these records from
+	 * anybody: what the dead node said last has to be there before. Media
+	 * does not wait; it knows its streams but for the latest. */
+	if (!hub_catch_up(k->hub, w) &&
+	    (w == HUB_SIP || !hub_is_replayed(k->hub, w)))
 		return;
 	err = workers_send(k->workers, w, &m);
 	if (err)

@@ -21,6 +21,7 @@
 static char journal[4096];
 static struct beat_view beats;
 static bool flushed, replayed[HUB_WORKERS], worker_gone[HUB_WORKERS];
+static bool behind[HUB_WORKERS]; /* it was not sent all changes */
 static int gate_error;
 static bool gateway_answers; /* since the peer fell silent */
 static bool gateway_answered; /* in the last seconds */
@@ -152,6 +153,11 @@ const char *workers_name(enum hub_worker w)
 bool hub_is_replayed(const struct hub *h, enum hub_worker w)
 {
 	return replayed[w];
+}
+
+bool hub_catch_up(struct hub *h, enum hub_worker w)
+{
+	return replayed[w] && !behind[w];
 }
 
 bool service_may_claim(struct keeper *k)
@@ -313,6 +319,7 @@ static int setup(void **state)
 	flushed = true;
 	replayed[HUB_SIP] = replayed[HUB_MEDIA] = true;
 	worker_gone[HUB_SIP] = worker_gone[HUB_MEDIA] = false;
+	behind[HUB_SIP] = behind[HUB_MEDIA] = false;
 	gate_error = replies = errors = 0;
 	may_claim = true;
 	peer_out = false;

@@ -641,6 +641,37 @@ static void a_buried_call_comes_without_the_culprit(void **state)
 	assert_int_equal(ha_store_count(f->store), 5);
 }
 
+/* Who is to serve gets what is known before, and not more than it can take. */
+static void what_waits_comes_first(void **state)
+{
+	struct fake *f = *state;
+
+	attach_both(f);
+	one_call(f, 1);
+	assert_true(hub_catch_up(f->hub, HUB_SIP));
+	/* At the end of a turn it would be sent; this is before. */
+	hub_applied(f->hub, key_of(1, REC_CALL, 0));
+	assert_true(hub_catch_up(f->hub, HUB_SIP));
+	assert_int_equal(sent(f, HUB_SIP, LINK_RECORD, 1, REC_CALL), 1);
+	hub_applied(f->hub, key_of(1, REC_CALL, 0));
+	f->send_error[HUB_SIP] = -EAGAIN;
+	assert_false(hub_catch_up(f->hub, HUB_SIP));
+	hub_pump(f->hub, 0);
+	assert_int_equal(f->replayed[HUB_SIP], 1);
+	f->send_error[HUB_SIP] = 0;
+	hub_pump(f->hub, 0);
+	assert_int_equal(sent(f, HUB_SIP, LINK_RECORD, 1, REC_CALL), 2);
+	assert_int_equal(f->replayed[HUB_SIP], 2);
+	assert_true(hub_catch_up(f->hub, HUB_SIP));
+	/* Told once, and nothing to a worker that is gone. */
+	hub_pump(f->hub, 0);
+	assert_int_equal(f->replayed[HUB_SIP], 2);
+	hub_detach(f->hub, HUB_SIP);
+	assert_false(hub_catch_up(f->hub, HUB_SIP));
+	hub_pump(f->hub, 0);
+	assert_int_equal(f->replayed[HUB_SIP], 2);
+}
+
 static void buried_twice_is_gone_everywhere(void **state)
 {
 	struct fake *f = *state;
@@ -755,6 +786,7 @@ int main(void)
 		T(one_writer_a_kind),
 		T(replay_is_paced_by_credit),
 		T(acks_of_the_future_are_ignored),
+		T(what_waits_comes_first),
 		T(live_changes_pass_a_replay),
 		T(changes_without_credit_are_coalesced),
 		T(a_full_link_loses_nothing),

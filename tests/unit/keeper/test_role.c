@@ -39,6 +39,24 @@ static void a_claim_waits_for_no_worker(void **state)
 	assert_int_equal(f->k.roles.role, HA_ROLE_ACTIVE);
 }
 
+/* The last words of the dead node are not lost on a worker that serves. */
+static void a_sip_worker_serves_when_it_knows_all(void **state)
+{
+	struct fixture *f = *state;
+
+	become_standby(f);
+	behind[HUB_SIP] = behind[HUB_MEDIA] = true;
+	role_on_members(&f->k, true, false, HA_LEFT_NODEDOWN);
+	f->k.roles.ev.peer_left_ms -= 1000;
+	role_evaluate(&f->k);
+	assert_int_equal(f->k.roles.role, HA_ROLE_ACTIVE);
+	assert_non_null(strstr(journal, "media-activate"));
+	assert_null(strstr(journal, "sip-activate"));
+	behind[HUB_SIP] = false;
+	role_activate_worker(&f->k, HUB_SIP);
+	assert_non_null(strstr(journal, "sip-activate"));
+}
+
 static void a_claim_does_not_wait_for_a_dead_disk(void **state)
 {
 	struct fixture *f = *state;
@@ -609,6 +627,7 @@ int main(void)
 		T(a_peer_that_serves_is_never_out),
 		T(a_claim_goes_in_order),
 		T(a_claim_waits_for_no_worker),
+		T(a_sip_worker_serves_when_it_knows_all),
 		T(a_claim_does_not_wait_for_a_dead_disk),
 		T(a_claim_goes_on_when_the_epoch_is_written),
 		T(a_gate_that_does_not_open_is_a_fault),
