@@ -97,13 +97,30 @@ def test_ha_links_alone_change_nothing(w, cuts):
     assert healed(w, pairs) == (active, standby)
 
 
-def test_service_network_alone(w):
-    """The calls' own network is away; the nodes still hear each other."""
+@pytest.mark.parametrize("kind", ["", ":in", ":out"],
+                         ids=["cut", "deaf", "mute"])
+@pytest.mark.parametrize("which", ["active", "standby"])
+def test_service_network_alone(w, which, kind):
+    """
+    The nodes hear each other elsewhere, so nobody takes anything by itself:
+    an active node that is cut off there hands over to the one that is not.
+    """
     pairs = w.establish(4)
     active, standby = w.settled()
-    w.lab.cut(f"{active}:core")
-    hold(w, 3)
-    healed(w, pairs)
+    before = epochs(w)
+    w.media_reset()
+    if which == "active":
+        w.lab.cut(f"{active}:core{kind}")
+        w.wait_role(standby, "ACTIVE", 15)
+        w.wait_media(pairs, timeout=5)
+        assert any("handed over" in r for r in reasons(w, standby))
+        assert healed(w, pairs) == (standby, active)
+        return
+    w.lab.cut(f"{standby}:core{kind}")
+    hold(w, 4)
+    assert lost(w.media_totals()) == 0
+    assert epochs(w) == before
+    assert healed(w, pairs) == (active, standby)
 
 
 @pytest.mark.parametrize("cut", ["{a}", "{a}::out", "{a}::in"],
