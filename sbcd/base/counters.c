@@ -11,6 +11,7 @@
 
 struct page {
 	_Atomic uint64_t cells[COUNTER_COUNT];
+	_Atomic uint64_t pulses[COUNTERS_THREADS_MAX];
 	_Atomic int64_t clock_offset_ns; /* written by the keeper */
 	_Atomic uint32_t busy;
 	uint32_t busy_size; /* written before `busy` is set */
@@ -96,6 +97,21 @@ uint64_t counters_get(const struct counters *c, enum counter_id id)
 	if (!c || (unsigned)id >= COUNTER_COUNT)
 		return 0;
 	return atomic_load_explicit(&c->page->cells[id], memory_order_relaxed);
+}
+
+void counters_pulse(struct counters *c, unsigned thread)
+{
+	if (c && thread < COUNTERS_THREADS_MAX)
+		atomic_fetch_add_explicit(&c->page->pulses[thread], 1,
+					  memory_order_relaxed);
+}
+
+uint64_t counters_pulses(const struct counters *c, unsigned thread)
+{
+	if (!c || thread >= COUNTERS_THREADS_MAX)
+		return 0;
+	return atomic_load_explicit(&c->page->pulses[thread],
+				    memory_order_relaxed);
 }
 
 _Atomic int64_t *counters_clock(struct counters *c)

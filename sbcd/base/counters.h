@@ -68,6 +68,10 @@ void counters_destroy(struct counters *c);
 /* Legal with c == NULL: unit tests run without a page. Thread safe. */
 void counters_add(struct counters *c, enum counter_id id, uint64_t n);
 uint64_t counters_get(const struct counters *c, enum counter_id id);
+/* Thread `thread` of the worker goes round: at least every 100 ms. */
+enum { COUNTERS_THREADS_MAX = 64 };
+void counters_pulse(struct counters *c, unsigned thread);
+uint64_t counters_pulses(const struct counters *c, unsigned thread);
 /* For clock_pair_follow(): the other way, from the keeper. */
 _Atomic int64_t *counters_clock(struct counters *c);
 /*

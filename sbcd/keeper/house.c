@@ -192,6 +192,7 @@ void house_turn(struct keeper *k)
 	keeper_write_epoch(k);
 	cdr_glue_turn(k, now_ms);
 	recorder_turn(k);
+	supervise_pulse(k);
 	if (k->house_turns % VERIFY_TURNS == 0)
 		verify(k);
 	if (k->house_turns % PING_TURNS == 0) {

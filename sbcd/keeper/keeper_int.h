@@ -30,6 +30,7 @@
 #include "sbcd/keeper/hub.h"
 #include "sbcd/keeper/netglue.h"
 #include "sbcd/keeper/pairclock.h"
+#include "sbcd/keeper/pulse.h"
 #include "sbcd/keeper/timeline.h"
 #include "sbcd/keeper/workers.h"
 
@@ -176,6 +177,7 @@ struct keeper {
 	struct service service;
 	unsigned replay_crashes[HUB_WORKERS];
 	uint64_t ping_ms[HUB_WORKERS]; /* unanswered since, 0 = none */
+	struct pulse media_pulse;
 	unsigned agents_down, agent_groups_down; /* the SIP worker's word */
 	struct query queries[KEEPER_QUERIES_MAX];
 	uint64_t next_token;
@@ -262,6 +264,8 @@ extern const struct hub_ops supervise_hub_ops;
 #define SUPERVISE_PING_TOKEN (UINT64_C(1) << 63)
 void supervise_update_quiet(struct keeper *k);
 /* Every second: a worker that does not answer any more is ended. */
+/* Each 100 ms, and each second. */
+void supervise_pulse(struct keeper *k);
 void supervise_ping(struct keeper *k);
 bool supervise_worker_ready(const struct keeper *k, enum hub_worker w);
 

@@ -187,6 +187,22 @@ static void on_malformed(void *ctx, enum hub_worker w)
 }
 
 /* ---- is it alive? ------------------------------------------------------ */
+void supervise_pulse(struct keeper *k)
+{
+	const struct counters *c = workers_counters(k->workers, HUB_MEDIA);
+	pid_t pid = supervise_worker_ready(k, HUB_MEDIA)
+			    ? workers_pid(k->workers, HUB_MEDIA)
+			    : 0;
+	int thread = pulse_turn(&k->media_pulse, c, pid, clock_mono_ms());
+
+	if (thread < 0)
+		return;
+	log_err("worker=%s event=hangs pid=%d thread=%d",
+		workers_name(HUB_MEDIA), (int)pid, thread);
+	/* A crash like any other. */
+	workers_condemn(k->workers, HUB_MEDIA);
+}
+
 void supervise_ping(struct keeper *k)
 {
 	static const char question[] = "{\"cmd\":\"ping\"}";
@@ -248,11 +264,13 @@ static bool died_replaying(const struct keeper *k, const struct worker_death *d)
 
 static void judge_crash(struct keeper *k, const struct worker_death *d)
 {
-	bool in_replay = died_replaying(k, d);
+	bool in_replay = d->of_its_work && died_replaying(k, d);
 	int sig = WIFSIGNALED(d->status) ? WTERMSIG(d->status) : 0;
 
-	k->replay_crashes[d->who] =
-		in_replay ? k->replay_crashes[d->who] + 1 : 0;
+	if (in_replay)
+		k->replay_crashes[d->who]++;
+	else if (d->of_its_work)
+		k->replay_crashes[d->who] = 0;
 	log_err("worker=%s event=died signal=%d exit=%d ran-ms=%" PRIu64
 		" replaying=%s restart-ms=%u",
 		workers_name(d->who), sig,

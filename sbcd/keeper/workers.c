@@ -84,7 +84,8 @@ static void fill_death(struct worker *wk, struct worker_death *d, int status)
 	d->what_size = sizeof(d->what);
 	d->busy = counters_get_busy(wk->counters, d->what, &d->what_size);
 	counters_set_busy(wk->counters, BUSY_NOTHING, NULL, 0);
-	if (!died_of_its_work(wk, status))
+	d->of_its_work = died_of_its_work(wk, status);
+	if (!d->of_its_work)
 		d->busy = BUSY_NOTHING;
 	if (d->wanted)
 		return;

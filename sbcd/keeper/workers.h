@@ -24,12 +24,13 @@ struct workers;
 struct worker_death {
 	enum hub_worker who;
 	bool wanted; /* the keeper killed it */
+	/* Not killed by somebody else (operator, out of memory). */
+	bool of_its_work;
 	int status; /* as waitpid() gives it */
 	uint64_t ran_ms;
 	uint32_t restart_ms; /* starts again after this time */
 	bool storm; /* dies too often */
-	/* What it was busy with; nothing when somebody else killed it
-	 * (operator, out of memory): that was not of its work. */
+	/* What it was busy with, if it died of its work. */
 	enum counters_busy busy;
 	uint8_t what[COUNTERS_BUSY_SIZE];
 	size_t what_size;

@@ -20,7 +20,7 @@
 #include "sbcd/record/link.h"
 
 enum {
-	MEDIA_THREADS_MAX = 64,
+	MEDIA_THREADS_MAX = COUNTERS_THREADS_MAX,
 	MEDIA_OUTS_MAX = 256,
 	MEDIA_ANYPORTS_MAX = 512, /* sockets of all threads */
 };

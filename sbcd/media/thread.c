@@ -468,6 +468,7 @@ static void *run(void *arg)
 				   turn_timeout_ms(t));
 		uint64_t now_ns;
 
+		counters_pulse(t->relay.counters, t->index);
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.ptr)
 				socket_read(t, events[i].data.ptr);

@@ -260,6 +260,49 @@ def test_media_worker_killed(w):
     checks.nothing_left(w)
 
 
+def test_media_worker_hangs(w):
+    """Its threads stand still: noticed within a second, not by the ping's
+    ten."""
+    pairs = w.establish(5)
+    active, standby = w.settled()
+    before = {n: w.lab.redundancy(n) for n in NODES}
+    old = w.lab.pid_of(active, "media")
+    os.kill(old, signal.SIGSTOP)
+    wait_for(lambda: w.lab.pid_of(active, "media") not in (old, None), 8,
+             "a new media worker")
+    w.wait_media(pairs)
+    unchanged(w, before)
+    new_call_works(w)
+    w.hang_up(pairs)
+    checks.nothing_left(w)
+
+
+def test_sip_worker_killed_again_and_again(w):
+    """From outside, also while it is told of its calls: no call is given up
+    for it, as it would be if the calls were what killed it."""
+    pairs = w.establish(20)
+    active, standby = w.settled()
+    w.lab.kill(standby, "power")
+    old = None
+    for _ in range(8):
+        wait_for(lambda: w.lab.pid_of(active, "sip") not in (old, None), 10,
+                 "a new SIP worker")
+        old = w.lab.pid_of(active, "sip")
+        try:
+            os.kill(old, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    wait_for(lambda: w.lab.pid_of(active, "sip") not in (old, None), 10,
+             "a new SIP worker")
+    new_call_works(w)
+    assert w.calls(active)["count"] == len(pairs)
+    w.wait_media(pairs)
+    w.lab.start(standby)
+    w.settled(30)
+    w.hang_up(pairs)
+    checks.nothing_left(w)
+
+
 @pytest.mark.parametrize("what", ["sip", "media"])
 def test_worker_of_the_standby_killed(w, what):
     pairs = w.establish(5)
