@@ -6,7 +6,7 @@
  * su_vrecv       drops input while deaf and input that crashed a worker
  *                before; notes what is about to be parsed
  * su_vsend       takes a datagram that the shut gate or a full queue dropped
- *                for one that the network lost
+ *                for one that the network lost; all of them once mute
  * su_getaddrinfo never asks a name server: a Via with a host name in maddr
  *                would stop everything for as long as that takes
  * su_socket, su_close, accept   bound the connections of each listener
@@ -30,7 +30,7 @@ enum { FDS_MAX = 65536, VECTORS_MAX = 16 };
 
 static struct {
 	struct counters *counters;
-	bool listening;
+	bool listening, mute;
 	uint64_t first_us; /* first input since it listens */
 	bool busy;
 	struct busy_input reading;
@@ -58,6 +58,11 @@ void guard_listen(bool on)
 	if (on && !guard.listening)
 		guard.first_us = 0;
 	guard.listening = on;
+}
+
+void guard_mute(void)
+{
+	guard.mute = true;
 }
 
 uint64_t guard_first_us(void)
@@ -277,13 +282,15 @@ issize_t su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t iovlen,
 		.msg_iov = (struct iovec *)iov,
 		.msg_iovlen = iovlen,
 	};
-	ssize_t n = sendmsg(s, &hdr, flags);
+	ssize_t n = guard.mute ? -1 : sendmsg(s, &hdr, flags);
 
-	if (n >= 0 || !su || (errno != ENOBUFS && errno != EPERM))
-		return n;
-	counters_add(guard.counters, COUNTER_sip_tx_dropped, 1);
-	log_rated(LOG_WARNING, "event=sip-send-dropped error=\"%s\"",
-		  strerror(errno));
+	if (!guard.mute) {
+		if (n >= 0 || !su || (errno != ENOBUFS && errno != EPERM))
+			return n;
+		counters_add(guard.counters, COUNTER_sip_tx_dropped, 1);
+		log_rated(LOG_WARNING, "event=sip-send-dropped error=\"%s\"",
+			  strerror(errno));
+	}
 	for (isize_t i = 0; i < iovlen; i++)
 		n += (ssize_t)hdr.msg_iov[i].iov_len;
 	return n + 1;

@@ -227,6 +227,8 @@ void query_answer(struct sip_worker *w, uint64_t token, const char *json);
  */
 /* Before this the sockets are deaf: what comes in is read and dropped. */
 void guard_listen(bool on);
+/* Nothing is sent any more. */
+void guard_mute(void);
 /* Monotonic: when the first bytes came since it listens, 0 = none yet. */
 uint64_t guard_first_us(void);
 void guard_init(struct counters *counters, const uint8_t key[16]);

@@ -25,6 +25,9 @@ static void stop(struct sip_worker *w, int code)
 {
 	w->gone = true;
 	w->exit_code = code;
+	/* The other node goes on with these calls. The stack would answer 500
+	 * to every request that it leaves behind. */
+	guard_mute();
 }
 
 /* The number the media worker has, too (keeper/mediasock.h). */

@@ -86,6 +86,23 @@ static void ringing(void **state)
 	bye(&a, &um);
 }
 
+/* Its keeper has died, and it notices before it is killed for that. */
+static void ends_without_a_word(void **state)
+{
+	char *inv;
+
+	invite();
+	inv = keep(um.msg);
+	answer_to(&um, inv, 180, "callee", NULL, NULL);
+	expect_status(&pbx, 180, "INVITE");
+	run_ms(50);
+	keeper_stop();
+	expect_nothing(&pbx, "a word of a worker that ends");
+	expect_nothing(&um, "a word of a worker that ends");
+	keeper_start(true);
+	keeper_wait_active();
+}
+
 static void ringing_then_cancelled(void **state)
 {
 	char *inv;
@@ -650,6 +667,7 @@ static int run_all(const char *name)
 		CASE(established_callee_ends),
 		CASE(reinvites_after),
 		CASE(ringing),
+		CASE(ends_without_a_word),
 		CASE(ringing_then_cancelled),
 		CASE(ringing_then_rejected),
 		CASE(answered_in_between),
