@@ -6,7 +6,8 @@
  * A machine that stood still, a late turn and a new process begin anew, and a
  * thread counts from its first beat on.
  *
- * Pure: injected clock. Layer: keeper. Main thread.
+ * Pure: injected clock.
+ * Layer: keeper. Main thread.
  */
 #ifndef SBCD_KEEPER_PULSE_H
 #define SBCD_KEEPER_PULSE_H
