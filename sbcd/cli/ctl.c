@@ -10,6 +10,7 @@
 #include "sbcd/cli/client.h"
 #include "sbcd/cli/render.h"
 #include "sbcd/config/config.h"
+#include "sbcd/config/lint.h"
 
 /* The daemon's code for a request it does not understand. */
 enum { ANSWER_BAD_REQUEST = 2 };
@@ -250,6 +251,8 @@ static int check_config(const char *path, const char *node_path)
 		fputs(errors.text, stderr);
 		goto out;
 	}
+	if (config_lint(config, path, &errors))
+		fputs(errors.text, stderr);
 	if (!node_path)
 		goto out;
 	err = -EINVAL;

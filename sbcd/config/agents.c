@@ -1,4 +1,5 @@
 #include "sbcd/config/schema.h"
+#include "sbcd/config/security.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -248,6 +249,10 @@ static void build_agent(struct config_build *b, cfg_t *sec)
 	build_agent_address(b, sec, a);
 	a->address.port = (uint16_t)strtoul(port, NULL, 10);
 	check_agent_port(b, sec, a);
+	a->media_sec = config_build_media_sec(b, sec);
+	if (a->realm)
+		config_check_agent_security(
+			b->parsed, config_media_sec_of(a->realm, a), a);
 	b->config->agents_len++;
 }
 

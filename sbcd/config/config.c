@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "sbcd/config/schema.h"
+#include "sbcd/config/security.h"
 
 /* FNV-1a: tells two texts apart, protects nothing. */
 static uint64_t digest(const char *text)
@@ -37,7 +38,14 @@ int config_parse(struct config **out, const char *text, const char *file,
 		config_error(errors, file, 1, "out of memory");
 		goto err_parsed;
 	}
+	b.config->security = calloc(1, sizeof(*b.config->security));
+	if (!b.config->security) {
+		config_error(errors, file, 1, "out of memory");
+		goto err_config;
+	}
 	/* Nonsense behind a broken value would only hide it. */
+	if (!errors->count)
+		config_build_security(p, b.root, b.config->security);
 	if (!errors->count)
 		config_build_networks(&b);
 	if (!errors->count)
@@ -61,6 +69,7 @@ void config_destroy(struct config *c)
 		return;
 	free(c->agents);
 	free(c->policies);
+	free(c->security);
 	free(c);
 }
 

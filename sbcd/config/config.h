@@ -29,6 +29,9 @@ enum {
 	CONFIG_TEXT_MAX_BYTES = 128 * 1024,
 };
 
+struct config_media_sec; /* security.h */
+struct config_security;
+
 enum config_timing { TIMING_FAST, TIMING_RELAXED, TIMING_CUSTOM };
 
 struct config_cluster {
@@ -76,6 +79,7 @@ struct config_realm {
 	/* Silence before the first packet and later; 0 = never reported. */
 	uint32_t guard_initial_ms, guard_subsequent_ms;
 	uint8_t dscp_media, dscp_sip;
+	const struct config_media_sec *media_sec; /* NULL: RTP */
 };
 
 struct config_sip_port {
@@ -103,6 +107,7 @@ struct config_agent { /* session-agent */
 	uint8_t transport;
 	uint32_t ping_interval_s; /* 0 = no OPTIONS ping */
 	uint32_t max_sessions; /* 0 = unlimited */
+	const struct config_media_sec *media_sec; /* NULL: the realm's */
 };
 
 struct config_policy { /* local-policy */
@@ -158,6 +163,7 @@ struct config {
 	struct config_sip_options sip;
 	struct config_media_options media;
 	struct config_cdr cdr;
+	struct config_security *security;
 };
 
 struct config_node { /* node.conf */

@@ -315,6 +315,7 @@ static void build_realm(struct config_build *b, cfg_t *sec)
 	snprintf(r->name, sizeof(r->name), "%s", cfg_title(sec));
 	r->line = parsed_section_line(sec);
 	r->nif = nif ? config_nif_find(c, nif) : NULL;
+	r->media_sec = config_build_media_sec(b, sec);
 	if (!nif)
 		parsed_error(b->parsed, r->line,
 			     "realm '%s' needs network-interface = NAME",

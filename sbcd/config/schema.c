@@ -226,6 +226,11 @@ static const struct option_spec realm_options[] = {
 	 .max = 63,
 	 TARGET(config_realm, dscp_sip),
 	 .help = "code point of SIP we send"},
+	{.name = "media-sec-policy",
+	 .type = OPT_NAME,
+	 .def = "",
+	 NO_TARGET,
+	 .help = "RTP or SRTP; nothing = RTP"},
 	END,
 };
 
@@ -311,6 +316,11 @@ static const struct option_spec agent_options[] = {
 	 .max = 1000000,
 	 TARGET(config_agent, max_sessions),
 	 .help = "calls at a time; 0 = no limit of its own"},
+	{.name = "media-sec-policy",
+	 .type = OPT_NAME,
+	 .def = "",
+	 NO_TARGET,
+	 .help = "RTP or SRTP; nothing = as its realm"},
 	END,
 };
 
@@ -457,6 +467,15 @@ const struct section_spec schema_sbcd[] = {
 	{.name = "local-policy",
 	 .options = policy_options,
 	 .help = "where calls go"},
+	{.name = "media-sec-policy",
+	 .titled = true,
+	 .options = schema_media_sec_options,
+	 .sections = schema_media_sec_sections,
+	 .help = "RTP or SRTP"},
+	{.name = "sdes-profile",
+	 .titled = true,
+	 .options = schema_sdes_options,
+	 .help = "how SRTP keys are exchanged in SDP (RFC 4568)"},
 	{.name = "sip-config",
 	 .options = sip_config_options,
 	 .help = "limits of signalling; at most one"},
@@ -543,9 +562,7 @@ const struct section_spec schema_node[] = {
 };
 
 const char *const schema_later[] = {
-	"tls-profile",	      "sdes-profile", "media-sec-policy",
-	"media-sec-policies", "srtp-engine",  "session-group",
-	"steering-pools",     NULL,
+	"tls-profile", "srtp-engine", "session-group", "steering-pools", NULL,
 };
 
 const struct section_spec *schema_find(const struct section_spec *list,

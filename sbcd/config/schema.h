@@ -134,15 +134,18 @@ void config_build_sip(struct config_build *b);
 
 /* ---- security.c -----------------------------------------------------------
  */
-struct config_security;
-struct config_media_sec;
-
-extern const struct section_spec schema_security[];
+extern const struct option_spec schema_sdes_options[];
+extern const struct option_spec schema_media_sec_options[];
+extern const struct section_spec schema_media_sec_sections[];
 
 /* All sections of both kinds below `root`; what is wrong goes to the errors
  * of `p`. *out is zeroed first. */
 void config_build_security(const struct parsed *p, cfg_t *root,
 			   struct config_security *out);
+/* What media-sec-policy of a section names; NULL when it names none, or, with
+ * an error, none that there is. */
+const struct config_media_sec *
+config_build_media_sec(const struct config_build *b, cfg_t *sec);
 /* Keys in SDP are worth what the signalling is: an error when `a`, whose
  * media goes by `policy`, is reached without TLS. */
 void config_check_agent_security(const struct parsed *p,

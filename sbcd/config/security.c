@@ -18,7 +18,7 @@ static const struct option_choice media_modes[] = {
 	{NULL, 0, false},
 };
 
-static const struct option_spec sdes_profile_options[] = {
+const struct option_spec schema_sdes_options[] = {
 	{.name = "crypto-list",
 	 .type = OPT_LIST,
 	 .def = "",
@@ -97,7 +97,7 @@ static const struct option_spec media_sec_side_options[] = {
 	END,
 };
 
-static const struct section_spec media_sec_sections[] = {
+const struct section_spec schema_media_sec_sections[] = {
 	{.name = "inbound",
 	 .options = media_sec_side_options,
 	 .help = "offers of the peers"},
@@ -108,20 +108,7 @@ static const struct section_spec media_sec_sections[] = {
 };
 
 /* Sections of their own have options, if only none. */
-static const struct option_spec no_options[] = {END};
-
-const struct section_spec schema_security[] = {
-	{.name = "sdes-profile",
-	 .titled = true,
-	 .options = sdes_profile_options,
-	 .help = "how SRTP keys are exchanged in SDP (RFC 4568)"},
-	{.name = "media-sec-policy",
-	 .titled = true,
-	 .options = no_options,
-	 .sections = media_sec_sections,
-	 .help = "RTP or SRTP"},
-	END,
-};
+const struct option_spec schema_media_sec_options[] = {END};
 
 /* ---- sdes-profile ------------------------------------------------------ */
 
@@ -145,6 +132,14 @@ enum sdes_suite config_suite_find(const char *name)
 		if (!strcmp(suites[i].name, name))
 			return suites[i].suite;
 	return SDES_SUITE_NONE;
+}
+
+const char *config_sdes_weak_option(const struct config_sdes_profile *s)
+{
+	return !s->srtp_auth	   ? "srtp-auth"
+	       : !s->srtp_encrypt  ? "srtp-encrypt"
+	       : !s->srtcp_encrypt ? "srtcp-encrypt"
+				   : NULL;
 }
 
 static bool is_aead(uint8_t suite)
@@ -236,10 +231,13 @@ static void build_profile(const struct parsed *p, cfg_t *sec,
 {
 	snprintf(s->name, sizeof(s->name), "%s", cfg_title(sec));
 	s->line = parsed_section_line(sec);
-	parsed_fill(schema_find(schema_security, "sdes-profile"), sec, s);
+	parsed_fill(schema_find(schema_sbcd, "sdes-profile"), sec, s);
 	build_suites(p, sec, s);
 	build_ingress(p, sec, s);
 	check_aead(p, sec, s);
+	if (config_sdes_weak_option(s))
+		s->flags_line =
+			parsed_option_line(p, sec, config_sdes_weak_option(s));
 }
 
 static const struct config_sdes_profile *
@@ -362,6 +360,31 @@ config_media_sec_find(const struct config_security *s, const char *name)
 		if (!strcmp(s->policies[i].name, name))
 			return &s->policies[i];
 	return NULL;
+}
+
+const struct config_media_sec *config_media_sec_of(const struct config_realm *r,
+						   const struct config_agent *a)
+{
+	return a && a->media_sec ? a->media_sec : r->media_sec;
+}
+
+const struct config_media_sec *
+config_build_media_sec(const struct config_build *b, cfg_t *sec)
+{
+	static const char option[] = "media-sec-policy";
+	const char *name = cfg_getstr(sec, option);
+	const struct config_media_sec *m;
+
+	if (!name || !*name)
+		return NULL;
+	m = config_media_sec_find(b->config->security, name);
+	if (!m)
+		parsed_error(b->parsed,
+			     parsed_option_line(b->parsed, sec, option),
+			     "there is no media-sec-policy '%s'; define it or "
+			     "correct the name",
+			     name);
+	return m;
 }
 
 void config_check_agent_security(const struct parsed *p,

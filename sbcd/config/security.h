@@ -1,9 +1,6 @@
 /*
  * security - sdes-profile and media-sec-policy as they are configured.
  *
- * Not part of struct config yet: their names are refused in sbcd.conf until
- * the media relay does SRTP.
- *
  * Layer: config. Any process, any thread.
  */
 #ifndef SBCD_CONFIG_SECURITY_H
@@ -36,6 +33,7 @@ struct config_sdes_profile { /* sdes-profile */
 	bool rekey; /* new keys in every re-INVITE */
 	bool reset_roc; /* a new key begins at ROC 0 */
 	bool allow_insecure; /* also where signalling is readable */
+	int flags_line; /* of the first option that weakens an offer, or 0 */
 };
 
 struct config_media_sec { /* media-sec-policy */
@@ -54,6 +52,12 @@ struct config_security {
 
 const struct config_media_sec *
 config_media_sec_find(const struct config_security *s, const char *name);
+/* Of the agent, else of its realm; NULL: RTP both ways. `a` may be NULL. */
+const struct config_media_sec *
+config_media_sec_of(const struct config_realm *r, const struct config_agent *a);
+/* The option that puts UNAUTHENTICATED_SRTP and the like into our offers,
+ * "srtp-auth"; NULL: there is none. */
+const char *config_sdes_weak_option(const struct config_sdes_profile *s);
 /* "AES_CM_128_HMAC_SHA1_80"; SDES_SUITE_NONE when it is none. */
 enum sdes_suite config_suite_find(const char *name);
 
