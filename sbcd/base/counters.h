@@ -27,6 +27,10 @@
 	X(sip_calls_failed, "calls that ended unanswered")                     \
 	X(sip_commit_timeouts, "synchronous puts that hit their deadline")     \
 	X(sip_record_rejected, "records that could not be applied")            \
+	X(sip_keys_bad, "calls ended: keys restored were not usable")          \
+	X(sip_offers_refused, "offers refused for their RTP, SRTP or keys")    \
+	X(sip_answers_refused, "answers refused for that")                     \
+	X(sip_offers_own, "re-INVITEs of our own")                             \
 	X(sip_tx_dropped,                                                      \
 	  "datagrams that the shut gate or a full queue dropped")              \
 	X(sip_conns_refused, "TCP connections over the cap")

@@ -169,6 +169,13 @@ static void call_timer(struct call *c, uint64_t now)
 		c->max_deadline_ms = 0;
 		b2bua_end(b, c, 480, "Maximum call duration");
 	}
+	if (c->keys_deadline_ms && c->keys_deadline_ms <= now) {
+		c->keys_deadline_ms = 0;
+		b->ops->exchanged(b->ctx, c, EXCHANGE_LATER);
+		store_flush(c);
+	}
+	if (c->reoffer_ms && c->reoffer_ms <= now)
+		reoffer_due(c);
 	if (c->end_deadline_ms && c->end_deadline_ms <= now) {
 		log_notice("event=call-forced-out call=%016llx",
 			   (unsigned long long)c->id);

@@ -78,6 +78,25 @@ struct call_refusal {
 	char text[96];
 };
 
+/* One offer or answer on its way from a leg to the other. */
+struct call_body {
+	struct leg *from, *to;
+	struct rec_dialog *from_d, *to_d;
+	bool offer;
+	bool reinvite; /* of an INVITE within the call */
+	const void *in;
+	size_t in_size;
+	char *out;
+	size_t size;
+};
+
+/* How an exchange of offer and answer has ended. */
+enum call_exchange {
+	EXCHANGE_DONE = 1, /* the ACK of its 2xx, or the 2xx of an UPDATE */
+	EXCHANGE_REFUSED, /* things stay as they were before it */
+	EXCHANGE_LATER, /* nothing ended, time has passed */
+};
+
 struct call_ops {
 	/* Server transaction: from now on events carry `t`. */
 	void (*adopt)(void *ctx, struct txn *t, const char *local_tag);
@@ -111,14 +130,25 @@ struct call_ops {
 	int (*local_host)(void *ctx, const char *sip_interface,
 			  const struct addr *peer, char *out, size_t size);
 	/*
-	 * One offer or answer on its way from a leg to the other: updates
-	 * both dialogs (SDP and version), the streams and their ports.
-	 * Returns bytes in `out`, or -errno and a refusal.
+	 * Updates both dialogs (SDP and version), the streams and their ports.
+	 * Returns bytes in `out`, or -errno and a refusal; then nothing has
+	 * changed.
 	 */
-	ssize_t (*sdp)(void *ctx, struct leg *from, struct rec_dialog *from_d,
-		       struct leg *to, struct rec_dialog *to_d, bool offer,
-		       const void *in, size_t in_size, char *out, size_t size,
+	ssize_t (*sdp)(void *ctx, const struct call_body *body,
 		       struct call_refusal *why);
+	/* An offer of our own, of what the leg has, with new keys: bytes in
+	 * `out`, or -errno, then nothing has changed. */
+	ssize_t (*reoffer)(void *ctx, struct leg *l, struct rec_dialog *d,
+			   char *out, size_t size);
+	/* The answer to that. */
+	int (*reanswer)(void *ctx, struct leg *l, struct rec_dialog *d,
+			const void *in, size_t size, struct call_refusal *why);
+	/* The exchange that was under way, if there was one; on all legs. */
+	void (*exchanged)(void *ctx, struct call *c, enum call_exchange how);
+	/* A peer refused what we offered it: for the log. */
+	void (*offer_refused)(void *ctx, const struct leg *l, uint16_t status);
+	/* From a record of somebody else: can it be worked with? */
+	bool (*stream_valid)(const struct rec_media *m);
 	int (*put)(void *ctx, const struct ha_key *key, const void *value,
 		   size_t size, bool sync, uint64_t token);
 	int (*del)(void *ctx, const struct ha_key *key);

@@ -107,6 +107,14 @@ struct call *setup_find(struct b2bua *b, const struct call_message *m);
 void setup_response(struct txn *t, const struct call_message *m);
 void setup_ack(struct leg *l, struct txn *server, const struct call_message *m);
 
+/* ---- reoffer.c -----------------------------------------------------------
+ */
+/* A leg may have an offer due that nobody sees to yet. */
+void reoffer_arm(struct call *c);
+void reoffer_due(struct call *c);
+/* Of an INVITE of ours that no other one waits for. */
+void reoffer_response(struct txn *t, const struct call_message *m);
+
 /* ---- end.c ---------------------------------------------------------------
  */
 struct end_info {

@@ -50,6 +50,7 @@ struct leg {
 	uint8_t role; /* enum rec_leg_role */
 	bool hashed;
 	bool restored; /* the last CSeq used may not have been replicated */
+	bool offer_due; /* as its record says */
 	struct blob value;
 };
 
@@ -86,6 +87,7 @@ struct txn {
 	bool recorded; /* is worth a REC_TXN */
 	bool stored; /* has one */
 	bool delayed; /* an INVITE without an offer */
+	bool agreed; /* as in rec_txn */
 	bool provisional; /* client: a 1xx came */
 	bool cancelled; /* client: a CANCEL went or waits for a 1xx */
 	bool waiting; /* client: nothing heard yet */
@@ -120,6 +122,11 @@ struct call {
 	uint32_t heap_index; /* timers.c; 0 = not armed */
 	uint64_t deadline_ms;
 	uint64_t ring_deadline_ms, max_deadline_ms, end_deadline_ms;
+	uint64_t keys_deadline_ms; /* a key of before goes */
+	uint64_t reoffer_ms; /* when a leg's offer_due is to be seen to */
+	/* Bits of streams as the node before us left them: not to be worked
+	 * with; in the middle of an exchange. */
+	uint8_t streams_bad, streams_open;
 	uint16_t next_txn;
 	bool buried; /* to be ended: its records are not to be trusted */
 	bool restore_pending; /* transactions are still plain records */

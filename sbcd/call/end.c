@@ -226,7 +226,7 @@ bool call_event(struct call *c, enum call_event ev, const struct end_info *info)
 	if ((step.actions & CALL_ACT_BYE_CALLEE) && callee)
 		leg_bye(callee, why, token);
 	timers_rearm(c);
-	if (ending)
+	if (token)
 		store_commit(c, token);
 	else
 		store_flush(c);

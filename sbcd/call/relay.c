@@ -177,6 +177,26 @@ struct exchange {
 	ssize_t sdp_size;
 };
 
+static ssize_t relay_sdp(struct exchange *x, bool offer,
+			 enum call_method method, const struct call_message *m,
+			 struct call_refusal *why)
+{
+	struct call_body body = {
+		.from = x->l,
+		.from_d = &x->d,
+		.to = x->other,
+		.to_d = &x->od,
+		.offer = offer,
+		.reinvite = method == METHOD_INVITE,
+		.in = m->sdp,
+		.in_size = m->sdp_size,
+		.out = x->sdp,
+		.size = sizeof(x->sdp),
+	};
+
+	return x->b->ops->sdp(x->b->ctx, &body, why);
+}
+
 /* Is a body in this request the answer to something the other side offered?
  * Only in a PRACK, for an INVITE that came without an offer. */
 static bool body_is_offer(const struct exchange *x,
@@ -200,6 +220,20 @@ static bool was_relayed(const struct exchange *x, const struct call_message *m)
 {
 	return m->method != METHOD_INVITE && m->cseq == x->d.remote_cseq &&
 	       m->cseq == x->od.relayed_cseq;
+}
+
+/* An offer of the INVITE under way has its answer (RFC 3261 section 13.2.1:
+ * later ones are none), or there has been another exchange since. */
+static void note_agreed(struct call *c)
+{
+	for (struct txn *t = c->txns; t; t = t->next) {
+		if (t->method != METHOD_INVITE || t->done ||
+		    t->state != TXN_PROCEEDING)
+			continue;
+		t->agreed = true;
+		t->delayed = false;
+		store_txn_dirty(t);
+	}
 }
 
 static int forward(struct exchange *x, const struct call_message *m,
@@ -250,6 +284,8 @@ static int forward(struct exchange *x, const struct call_message *m,
 	b->ops->adopt(b->ctx, server, x->d.local_tag);
 	store_txn_dirty(server);
 	store_txn_dirty(client);
+	if (m->method == METHOD_PRACK && m->sdp_size && !body_is_offer(x, m))
+		note_agreed(x->l->call);
 	if (leg_store(x->l, &x->d) || leg_store(x->other, &x->od))
 		log_rated(LOG_ERR, "event=dialog-store result=failed");
 	store_commit(x->l->call, token);
@@ -318,9 +354,8 @@ static int relay_request(struct b2bua *b, struct leg *l,
 	if (m->method == METHOD_INVITE || m->method == METHOD_UPDATE)
 		dialog_learn(&x.d, m, false);
 	if (m->sdp_size) {
-		x.sdp_size = b->ops->sdp(
-			b->ctx, l, &x.d, x.other, &x.od, body_is_offer(&x, m),
-			m->sdp, m->sdp_size, x.sdp, sizeof(x.sdp), &why);
+		x.sdp_size = relay_sdp(&x, body_is_offer(&x, m),
+				       (enum call_method)m->method, m, &why);
 		if (x.sdp_size < 0) {
 			answer->warning = why.warning;
 			snprintf(answer->text, sizeof(answer->text), "%s",
@@ -328,7 +363,11 @@ static int relay_request(struct b2bua *b, struct leg *l,
 			return x.sdp_size == -EAGAIN ? 503 : 488;
 		}
 	}
-	return forward(&x, m, handle) ? 500 : 0;
+	if (!forward(&x, m, handle))
+		return 0;
+	if (m->sdp_size)
+		b->ops->exchanged(b->ctx, l->call, EXCHANGE_REFUSED);
+	return 500;
 }
 
 int b2bua_request(struct b2bua *b, struct leg *l, const struct call_message *m,
@@ -388,7 +427,7 @@ void b2bua_cancel(struct b2bua *b, struct txn *t)
 
 static bool carries_answer(const struct txn *t, const struct call_message *m)
 {
-	if (!m->sdp_size)
+	if (!m->sdp_size || t->agreed)
 		return false;
 	return t->method == METHOD_INVITE || t->method == METHOD_UPDATE ||
 	       t->method == METHOD_PRACK;
@@ -398,14 +437,11 @@ static bool carries_answer(const struct txn *t, const struct call_message *m)
 static bool relay_body(struct txn *t, const struct call_message *m,
 		       struct exchange *x, struct call_refusal *why)
 {
-	struct b2bua *b = x->b;
 	bool offer = t->method == METHOD_INVITE && t->delayed;
 
 	if (!carries_answer(t, m) || (m->status < 200 && offer && !m->has_rseq))
 		return true;
-	x->sdp_size =
-		b->ops->sdp(b->ctx, x->l, &x->d, x->other, &x->od, offer,
-			    m->sdp, m->sdp_size, x->sdp, sizeof(x->sdp), why);
+	x->sdp_size = relay_sdp(x, offer, (enum call_method)t->method, m, why);
 	if (x->sdp_size >= 0)
 		return true;
 	x->sdp_size = 0;
@@ -424,6 +460,38 @@ static void unusable(struct txn *t, struct exchange *x, const char *text)
 	if (server)
 		txn_reject(server, 488, NULL, 0);
 	b2bua_end(c->owner, c, 488, text);
+}
+
+/* An offer was in the request, and so not in the ACK or nowhere. */
+static bool offered(const struct txn *t)
+{
+	const struct txn *invite;
+
+	if (t->method == METHOD_INVITE)
+		return true;
+	if (t->delayed ||
+	    (t->method != METHOD_UPDATE && t->method != METHOD_PRACK))
+		return false;
+	/* That of a PRACK may be the answer to what a 1xx offered. */
+	invite = txn_find(leg_peer(t->leg), TXN_SERVER, METHOD_INVITE);
+	return t->method == METHOD_UPDATE || !invite || !invite->delayed;
+}
+
+static void exchange_over(struct txn *t, uint16_t status)
+{
+	struct b2bua *b = t->call->owner;
+
+	if (!offered(t))
+		return;
+	if (status >= 300) {
+		b->ops->exchanged(b->ctx, t->call, EXCHANGE_REFUSED);
+		if (!t->delayed)
+			b->ops->offer_refused(b->ctx, t->leg, status);
+	} else if (t->method != METHOD_INVITE) {
+		/* Nobody sends an ACK. */
+		b->ops->exchanged(b->ctx, t->call, EXCHANGE_DONE);
+		note_agreed(t->call);
+	}
 }
 
 static void forward_response(struct txn *t, const struct call_message *m)
@@ -456,12 +524,14 @@ static void forward_response(struct txn *t, const struct call_message *m)
 	send.sdp = x.sdp_size ? x.sdp : NULL;
 	send.sdp_size = (size_t)x.sdp_size;
 	token = store_token(c->owner);
+	if (final)
+		exchange_over(t, m->status);
 	if (final) {
 		server->pair = NULL;
 		t->pair = NULL;
 	}
 	txn_answer(server, &x.od, &send, token);
-	if (t->recorded && final)
+	if (t->recorded && (final || x.sdp_size))
 		store_commit(c, token);
 	else {
 		store_flush(c);
@@ -472,7 +542,7 @@ static void forward_response(struct txn *t, const struct call_message *m)
 void relay_response(struct txn *t, const struct call_message *m)
 {
 	struct call *c = t->call;
-	bool first = !t->provisional;
+	bool first = !t->provisional, paired = t->pair != NULL;
 	uint16_t status = m->status;
 	bool gone = t->method == METHOD_INVITE &&
 		    (status == 481 || (status == 408 && !m->source_msg));
@@ -492,6 +562,11 @@ void relay_response(struct txn *t, const struct call_message *m)
 	}
 	if (status < 200)
 		return;
+	/* Nobody is told of it, so nothing has changed. */
+	if (!paired && offered(t)) {
+		c->owner->ops->exchanged(c->owner->ctx, c, EXCHANGE_REFUSED);
+		store_flush(c);
+	}
 	txn_free(t);
 	timers_rearm(c);
 	/* RFC 3261 section 12.2.1.2: the dialog is gone over there. */
@@ -532,5 +607,9 @@ void b2bua_response(struct b2bua *b, struct txn *t,
 		call_settle(c);
 		return;
 	}
-	relay_response(t, m);
+	if (t->method == METHOD_INVITE && !t->pair &&
+	    c->state == CALL_ESTABLISHED)
+		reoffer_response(t, m);
+	else
+		relay_response(t, m);
 }

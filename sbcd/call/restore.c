@@ -59,6 +59,7 @@ static int take_dialog(struct call *c, uint16_t sub, const void *value,
 	if (!err)
 		err = take(&l->value, value, size);
 	l->restored = true;
+	l->offer_due = d.offer_due;
 	return err;
 }
 
@@ -98,6 +99,17 @@ static int take_media(struct call *c, uint16_t sub, const void *value,
 	if (sub >= CALL_STREAMS_MAX ||
 	    record_decode(REC_MEDIA, value, size, &m))
 		return -EBADMSG;
+	c->streams_bad &= (uint8_t) ~(1u << sub);
+	c->streams_open &= (uint8_t) ~(1u << sub);
+	if (!c->owner->ops->stream_valid(&m)) {
+		c->streams_bad |= (uint8_t)(1u << sub);
+		/* Nothing of it is looked at any more. */
+		m.keys_len = 0;
+	}
+	for (unsigned i = 0; i < m.flows_len && i < REC_FLOWS_MAX; i++)
+		if (m.flows[i].sdes_state == SDES_OFFERED ||
+		    m.flows[i].sdes_state == SDES_RECEIVED)
+			c->streams_open |= (uint8_t)(1u << sub);
 	err = stream_store(c, sub, &m);
 	/* The bytes as they came: a newer node may have said more in them. */
 	if (!err)
@@ -134,6 +146,10 @@ static void drop(struct call *c, const struct ha_key *key)
 		break;
 	case REC_MEDIA:
 		stream_remove(c, key->sub);
+		if (key->sub < CALL_STREAMS_MAX) {
+			c->streams_bad &= (uint8_t) ~(1u << key->sub);
+			c->streams_open &= (uint8_t) ~(1u << key->sub);
+		}
 		break;
 	default:
 		break;
@@ -229,6 +245,7 @@ static bool txn_decode(struct call *c, struct txn *t)
 	t->pair_valid = r->pair_valid;
 	t->cancelled = r->state == TXN_CANCELLED;
 	t->delayed = r->delayed_offer;
+	t->agreed = r->agreed;
 	t->wants_prack = r->wants_prack;
 	t->rseq = r->rseq;
 	t->unpracked = r->unpracked && t->side == TXN_SERVER &&
@@ -422,6 +439,29 @@ void b2bua_bury(struct b2bua *b, uint64_t id)
 	}
 }
 
+/* An exchange nobody goes on with has not been. */
+static void close_exchange(struct call *c)
+{
+	struct b2bua *b = c->owner;
+
+	if (!c->streams_open)
+		return;
+	c->streams_open = 0;
+	for (const struct txn *t = c->txns; t; t = t->next)
+		if (t->method == METHOD_INVITE || t->method == METHOD_UPDATE ||
+		    t->method == METHOD_PRACK)
+			return;
+	b->ops->exchanged(b->ctx, c, EXCHANGE_REFUSED);
+	store_flush(c);
+}
+
+static void end_keyless(struct call *c)
+{
+	log_warn("event=call-keys-bad call=%016llx", (unsigned long long)c->id);
+	counters_add(c->owner->counters, COUNTER_sip_keys_bad, 1);
+	b2bua_end(c->owner, c, 500, "Keys of its media were not usable");
+}
+
 static void restore_call(struct call *c)
 {
 	struct txn *next;
@@ -452,11 +492,18 @@ static void restore_call(struct call *c)
 		for (struct txn *t = c->txns; t; t = t->next)
 			waiting |= t->state == TXN_ANSWERED;
 		/* The ACK came, what followed was not told. */
-		if (!waiting)
+		if (!waiting) {
+			c->owner->ops->exchanged(c->owner->ctx, c,
+						 EXCHANGE_DONE);
 			call_event(c, CALL_EV_ACK, &(struct end_info){0});
+		}
 	}
+	close_exchange(c);
+	reoffer_arm(c);
 	if (c->buried)
 		end_buried(c);
+	else if (c->streams_bad && c->state != CALL_ENDING)
+		end_keyless(c);
 	else if (c->state == CALL_ENDING)
 		end_resume(c);
 	timers_rearm(c);
@@ -560,7 +607,11 @@ static void activate_call(struct call *c, size_t *dropped)
 	if (c->state < CALL_ANSWERED && b->config->sip.ring_timeout_ms)
 		c->ring_deadline_ms =
 			r.created_ms + b->config->sip.ring_timeout_ms;
-	if (c->txns || c->state != CALL_ESTABLISHED)
+	if (c->streams_bad)
+		note_lost(c, "keys of its media were not usable");
+	reoffer_arm(c);
+	if (c->txns || c->state != CALL_ESTABLISHED || c->streams_bad ||
+	    c->streams_open)
 		queue(c);
 	else
 		timers_rearm(c);

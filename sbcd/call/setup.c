@@ -149,25 +149,6 @@ static int find_route(struct setup *s, struct call_answer *answer)
 	return 0;
 }
 
-static int create_call(struct setup *s)
-{
-	struct call *c;
-	int err;
-
-	err = call_create(s->b, token_number(&s->b->key, &s->seed, "call"), &c);
-	if (err)
-		return err;
-	s->call = c;
-	err = leg_create(c, 0, LEG_CALLER, &s->a);
-	if (!err)
-		err = leg_create(c, 1, LEG_CALLEE, &s->z);
-	if (!err)
-		err = leg_store(s->a, &s->ad);
-	if (!err)
-		err = leg_store(s->z, &s->zd);
-	return err;
-}
-
 static int store_call(struct setup *s)
 {
 	struct rec_call r;
@@ -195,6 +176,26 @@ static int store_call(struct setup *s)
 	if (o->ring_timeout_ms)
 		s->call->ring_deadline_ms = now + o->ring_timeout_ms;
 	return call_store(s->call, &r);
+}
+
+static int create_call(struct setup *s)
+{
+	struct call *c;
+	int err;
+
+	err = call_create(s->b, token_number(&s->b->key, &s->seed, "call"), &c);
+	if (err)
+		return err;
+	s->call = c;
+	err = leg_create(c, 0, LEG_CALLER, &s->a);
+	if (!err)
+		err = leg_create(c, 1, LEG_CALLEE, &s->z);
+	if (!err)
+		err = leg_store(s->a, &s->ad);
+	if (!err)
+		err = leg_store(s->z, &s->zd);
+	/* Whose the legs are says how their media is secured. */
+	return err ? err : store_call(s);
 }
 
 /* The two transactions, the far INVITE, and everything on record. */
@@ -304,9 +305,19 @@ int b2bua_invite(struct b2bua *b, const struct call_message *m,
 	if (!err)
 		err = create_call(&s);
 	if (!err && m->sdp_size) {
-		s.sdp_size = b->ops->sdp(b->ctx, s.a, &s.ad, s.z, &s.zd, true,
-					 m->sdp, m->sdp_size, s.sdp,
-					 sizeof(s.sdp), &why);
+		struct call_body body = {
+			.from = s.a,
+			.from_d = &s.ad,
+			.to = s.z,
+			.to_d = &s.zd,
+			.offer = true,
+			.in = m->sdp,
+			.in_size = m->sdp_size,
+			.out = s.sdp,
+			.size = sizeof(s.sdp),
+		};
+
+		s.sdp_size = b->ops->sdp(b->ctx, &body, &why);
 		if (s.sdp_size < 0) {
 			call_free(s.call);
 			answer->warning = why.warning;
@@ -378,6 +389,27 @@ static void store_progress(struct call *c, uint8_t state)
 		log_rated(LOG_ERR, "event=call-store result=failed");
 }
 
+/* What the callee says of the session, on its way to the caller. */
+static ssize_t callee_sdp(struct both *x, bool offer,
+			  const struct call_message *m,
+			  struct call_refusal *why)
+{
+	struct b2bua *b = x->z->call->owner;
+	struct call_body body = {
+		.from = x->z,
+		.from_d = &x->zd,
+		.to = x->a,
+		.to_d = &x->ad,
+		.offer = offer,
+		.in = m->sdp,
+		.in_size = m->sdp_size,
+		.out = x->sdp,
+		.size = sizeof(x->sdp),
+	};
+
+	return b->ops->sdp(b->ctx, &body, why);
+}
+
 static void provisional(struct txn *t, const struct call_message *m)
 {
 	struct call *c = t->call;
@@ -398,10 +430,8 @@ static void provisional(struct txn *t, const struct call_message *m)
 	if (m->to_tag && *m->to_tag)
 		x.zd.state = x.ad.state = DIALOG_EARLY;
 	/* Without a reliable response an offer cannot be answered. */
-	if (m->sdp_size && (!t->delayed || m->has_rseq)) {
-		x.sdp_size = b->ops->sdp(b->ctx, x.z, &x.zd, x.a, &x.ad,
-					 t->delayed, m->sdp, m->sdp_size, x.sdp,
-					 sizeof(x.sdp), &why);
+	if (m->sdp_size && !t->agreed && (!t->delayed || m->has_rseq)) {
+		x.sdp_size = callee_sdp(&x, t->delayed, m, &why);
 		if (x.sdp_size < 0) {
 			log_rated(
 				LOG_NOTICE,
@@ -461,10 +491,8 @@ static void answered(struct txn *t, const struct call_message *m)
 		call_event(c, CALL_EV_ANSWER, &(struct end_info){0});
 		return;
 	}
-	if (m->sdp_size)
-		x.sdp_size = b->ops->sdp(b->ctx, x.z, &x.zd, x.a, &x.ad,
-					 t->delayed, m->sdp, m->sdp_size, x.sdp,
-					 sizeof(x.sdp), &why);
+	if (m->sdp_size && !t->agreed)
+		x.sdp_size = callee_sdp(&x, t->delayed, m, &why);
 	if (x.sdp_size < 0) {
 		refuse_answer(t, &x, &why);
 		return;
@@ -506,6 +534,8 @@ void setup_response(struct txn *t, const struct call_message *m)
 		answered(t, m);
 		return;
 	}
+	if (!t->delayed && c->state != CALL_ENDING)
+		c->owner->ops->offer_refused(c->owner->ctx, t->leg, m->status);
 	txn_free(t);
 	if (c->state == CALL_ENDING)
 		call_settle(c);
@@ -517,23 +547,29 @@ void setup_response(struct txn *t, const struct call_message *m)
  */
 
 static bool ack_answer(struct leg *l, struct txn *server,
-		       const struct call_message *m)
+		       const struct call_message *m, struct call_refusal *why)
 {
 	struct b2bua *b = l->call->owner;
-	struct call_refusal why = {0};
-	struct both x;
+	struct both x = {.a = l, .z = leg_peer(l)};
+	struct call_body body = {
+		.from = x.a,
+		.from_d = &x.ad,
+		.to = x.z,
+		.to_d = &x.zd,
+		.reinvite = l->call->state == CALL_ESTABLISHED,
+		.in = m->sdp,
+		.in_size = m->sdp_size,
+		.out = x.sdp,
+		.size = sizeof(x.sdp),
+	};
 
-	x.a = l;
-	x.z = leg_peer(l);
 	if (!x.z || leg_load(x.a, &x.ad) || leg_load(x.z, &x.zd))
 		return false;
 	x.zd.ack_has_sdp = false;
 	if (server->delayed) {
 		x.sdp_size = -EINVAL;
 		if (m->sdp_size)
-			x.sdp_size = b->ops->sdp(b->ctx, x.a, &x.ad, x.z, &x.zd,
-						 false, m->sdp, m->sdp_size,
-						 x.sdp, sizeof(x.sdp), &why);
+			x.sdp_size = b->ops->sdp(b->ctx, &body, why);
 		x.zd.ack_has_sdp = x.sdp_size > 0;
 	}
 	store_both(&x);
@@ -560,6 +596,9 @@ void setup_ack(struct leg *l, struct txn *server, const struct call_message *m)
 {
 	struct call *c = l->call;
 	struct leg *other = leg_peer(l);
+	struct b2bua *b = c->owner;
+	struct call_refusal why = {.text = "No usable answer in the ACK"};
+	struct end_info info = {0};
 	struct rec_dialog d;
 	bool usable;
 
@@ -573,18 +612,26 @@ void setup_ack(struct leg *l, struct txn *server, const struct call_message *m)
 		call_settle(c);
 		return;
 	}
-	usable = ack_answer(l, server, m) || !server->delayed;
+	usable = ack_answer(l, server, m, &why) || !server->delayed;
 	note_acked(l, m->cseq);
+	b->ops->exchanged(b->ctx, c, usable ? EXCHANGE_DONE : EXCHANGE_REFUSED);
+	/* An answer of ours, and its keys, leave when they are on record. */
+	if (server->delayed && usable)
+		info.token = store_token(b);
 	if (c->state == CALL_ANSWERED) {
-		call_event(c, CALL_EV_ACK, &(struct end_info){0});
+		call_event(c, CALL_EV_ACK, &info);
 	} else {
 		if (other && !leg_load(other, &d))
-			leg_ack(other, &d, 0);
-		store_flush(c);
+			leg_ack(other, &d, info.token);
+		if (info.token)
+			store_commit(c, info.token);
+		else
+			store_flush(c);
 	}
 	/* Only now: without its record nobody asks for the ACK again. */
 	txn_free(server);
+	reoffer_arm(c);
 	timers_rearm(c);
 	if (!usable)
-		b2bua_end(c->owner, c, 488, "No usable answer in the ACK");
+		b2bua_end(b, c, 488, why.text);
 }

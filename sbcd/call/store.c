@@ -59,7 +59,11 @@ int leg_store(struct leg *l, const struct rec_dialog *in)
 {
 	int err = leg_hash(l, in);
 
-	return err ? err : store(l->call->owner, REC_DIALOG, &l->value, in);
+	if (!err)
+		err = store(l->call->owner, REC_DIALOG, &l->value, in);
+	if (!err)
+		l->offer_due = in->offer_due;
+	return err;
 }
 
 int stream_load(const struct call *c, unsigned sub, struct rec_media *out)
@@ -89,6 +93,17 @@ static int grow_streams(struct call *c, unsigned len)
 	return 0;
 }
 
+static void note_old_keys(struct call *c, const struct rec_media *m)
+{
+	for (unsigned i = 0; i < m->keys_len && i < REC_KEYS_MAX; i++) {
+		uint64_t until = m->keys[i].until_ms;
+
+		if (m->keys[i].use == KEY_RX_OLD &&
+		    (!c->keys_deadline_ms || until < c->keys_deadline_ms))
+			c->keys_deadline_ms = until ? until : 1;
+	}
+}
+
 int stream_store(struct call *c, unsigned sub, const struct rec_media *in)
 {
 	struct rec_media old;
@@ -106,6 +121,7 @@ int stream_store(struct call *c, unsigned sub, const struct rec_media *in)
 	err = store(c->owner, REC_MEDIA, &c->streams[sub], in);
 	if (err)
 		return err;
+	note_old_keys(c, in);
 	/* New before old: a port in both never becomes free. */
 	stream_ports(c, in, true);
 	if (had)
@@ -181,6 +197,7 @@ static int txn_encode(struct txn *t)
 	r->last_status = t->last_status;
 	r->retransmit_until_ms = t->state == TXN_ANSWERED ? t->until_ms : 0;
 	r->delayed_offer = t->delayed;
+	r->agreed = t->agreed;
 	r->wants_prack = t->wants_prack;
 	r->rseq = t->rseq;
 	r->unpracked = t->unpracked;

@@ -39,7 +39,7 @@ int blob_set(struct blob *b, const void *data, size_t size)
 		return -ENOMEM;
 	if (size)
 		memcpy(copy, data, size);
-	pool_free(b->data, b->size);
+	blob_clear(b);
 	b->data = copy;
 	b->size = (uint32_t)size;
 	return 0;
@@ -47,8 +47,12 @@ int blob_set(struct blob *b, const void *data, size_t size)
 
 void blob_clear(struct blob *b)
 {
+	/* Descriptions and streams hold keys. */
+	if (b->data)
+		explicit_bzero(b->data, b->size);
 	pool_free(b->data, b->size);
-	*b = (struct blob){0};
+	b->data = NULL;
+	b->size = 0;
 }
 
 /* ---- calls ---------------------------------------------------------------

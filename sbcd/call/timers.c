@@ -82,6 +82,8 @@ void timers_rearm(struct call *c)
 		earlier(&when, c->ring_deadline_ms);
 		earlier(&when, c->max_deadline_ms);
 		earlier(&when, c->end_deadline_ms);
+		earlier(&when, c->keys_deadline_ms);
+		earlier(&when, c->reoffer_ms);
 		for (struct txn *t = c->txns; t; t = t->next) {
 			earlier(&when, t->next_ms);
 			earlier(&when, t->until_ms);

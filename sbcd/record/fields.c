@@ -85,6 +85,7 @@ static const struct record_field dialog_fields[] = {
 	FIELD(22, RT_U32, rec_dialog, relayed_cseq),
 	FIELD(23, RT_U32, rec_dialog, sdp_pairs),
 	FIELD(24, RT_U32, rec_dialog, sdp_plain),
+	FIELD(25, RT_BOOL, rec_dialog, offer_due),
 	END,
 };
 
@@ -108,6 +109,7 @@ static const struct record_field txn_fields[] = {
 	FIELD(17, RT_BOOL, rec_txn, wants_prack),
 	FIELD(18, RT_U32, rec_txn, rseq),
 	FIELD(19, RT_BOOL, rec_txn, unpracked),
+	FIELD(20, RT_BOOL, rec_txn, agreed),
 	END,
 };
 

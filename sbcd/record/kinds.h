@@ -137,6 +137,7 @@ struct rec_dialog {
 	uint32_t sdp_pairs; /* bit per stream: it has two m-lines on this leg,
 			     * RTP/SAVP and RTP/AVP behind it */
 	uint32_t sdp_plain; /* of these, RTP/AVP was taken */
+	bool offer_due; /* we have to make an offer of our own */
 };
 
 enum rec_txn_side { TXN_SERVER = 1, TXN_CLIENT = 2 };
@@ -167,6 +168,8 @@ struct rec_txn {
 	bool wants_prack; /* the caller requires 100rel */
 	uint32_t rseq; /* of the last 1xx we made reliable, 0 = none */
 	bool unpracked; /* `response` is that 1xx, without its PRACK */
+	bool agreed; /* an INVITE whose offer was answered before its 2xx, for
+		      * certain: what that one says of it is not looked at */
 };
 
 enum rec_flow_direction {

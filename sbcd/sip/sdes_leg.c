@@ -224,6 +224,27 @@ ssize_t sdes_leg_receive(const struct sdes_leg *l, bool offer,
 	return rc;
 }
 
+ssize_t sdes_leg_plain(uint32_t pairs, unsigned allowed,
+		       const struct sdes_text *text)
+{
+	struct sdp_secure said;
+	struct sdp_refusal why;
+	struct sdp *sdp;
+	ssize_t rc = parse(&sdp, text->in, text->in_size, NULL);
+
+	if (rc)
+		return rc;
+	/* Whatever it was, it has been said. */
+	if (sdp_secure_read(sdp, pairs, allowed, NULL, &said, &why))
+		memset(&why, 0, sizeof(why));
+	rc = sdp_secure_fold(sdp, pairs, &said);
+	if (!rc)
+		rc = sdp_print(sdp, text->out, text->size);
+	sdp_secure_wipe(&said);
+	sdp_destroy(sdp);
+	return rc;
+}
+
 /* ---- to the peer ------------------------------------------------------- */
 
 /* As which an m-line is on. */

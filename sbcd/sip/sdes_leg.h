@@ -90,6 +90,15 @@ ssize_t sdes_leg_send(const struct sdes_leg *l, const struct sdes_send *how,
 		      const struct sdes_text *text, uint64_t *version)
 	__attribute__((warn_unused_result));
 
+/*
+ * A description that a leg has sent or got, as a plain one; of a pair that is
+ * open both ways the first m-line that is `allowed`. Bytes written, -EINVAL,
+ * -E2BIG, -ENOMEM, -ENOSPC.
+ */
+ssize_t sdes_leg_plain(uint32_t pairs, unsigned allowed,
+		       const struct sdes_text *text)
+	__attribute__((warn_unused_result));
+
 /* For all streams, as in sdes_media.h. */
 void sdes_leg_confirm(const struct sdes_leg *l);
 void sdes_leg_refuse(const struct sdes_leg *l);

@@ -188,10 +188,13 @@ struct sip_agent *txn_agent(const struct txn *t);
 /* ---- media.c
  * ----------------------------------------------------------------------
  */
-ssize_t media_relay(void *ctx, struct leg *from, struct rec_dialog *from_d,
-		    struct leg *to, struct rec_dialog *to_d, bool offer,
-		    const void *in, size_t in_size, char *out, size_t size,
+/* call_ops */
+ssize_t media_relay(void *ctx, const struct call_body *body,
 		    struct call_refusal *why);
+ssize_t media_reoffer(void *ctx, struct leg *l, struct rec_dialog *d, char *out,
+		      size_t size);
+int media_reanswer(void *ctx, struct leg *l, struct rec_dialog *d,
+		   const void *in, size_t size, struct call_refusal *why);
 /* What a peer must not be shown of the other side. */
 void media_hide(const struct sip_agent *from, struct hide_set *hide);
 

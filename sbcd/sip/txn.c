@@ -6,6 +6,7 @@
 
 #include "sbcd/base/clock.h"
 #include "sbcd/base/log.h"
+#include "sbcd/sip/secure.h"
 #include "sbcd/sip/sip_int.h"
 
 static struct sip_agent *dialog_agent(struct sip_worker *w,
@@ -333,6 +334,11 @@ const struct call_ops sip_call_ops = {
 	.drained = op_drained,
 	.local_host = op_local_host,
 	.sdp = media_relay,
+	.reoffer = media_reoffer,
+	.reanswer = media_reanswer,
+	.exchanged = secure_exchanged,
+	.offer_refused = secure_offer_refused,
+	.stream_valid = sdes_media_valid,
 	.put = op_put,
 	.del = op_del,
 	.committed = op_committed,

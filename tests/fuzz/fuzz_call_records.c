@@ -79,12 +79,35 @@ static int op_local_host(void *ctx, const char *sip_interface,
 	return -ENODEV;
 }
 
-static ssize_t op_sdp(void *ctx, struct leg *from, struct rec_dialog *from_d,
-		      struct leg *to, struct rec_dialog *to_d, bool offer,
-		      const void *in, size_t in_size, char *out, size_t size,
+static ssize_t op_sdp(void *ctx, const struct call_body *body,
 		      struct call_refusal *why)
 {
 	return -EPROTO;
+}
+
+static ssize_t op_reoffer(void *ctx, struct leg *l, struct rec_dialog *d,
+			  char *out, size_t size)
+{
+	return snprintf(out, size, "v=0");
+}
+
+static int op_reanswer(void *ctx, struct leg *l, struct rec_dialog *d,
+		       const void *in, size_t size, struct call_refusal *why)
+{
+	return -EPROTO;
+}
+
+static void op_exchanged(void *ctx, struct call *c, enum call_exchange how)
+{
+}
+
+static void op_offer_refused(void *ctx, const struct leg *l, uint16_t status)
+{
+}
+
+static bool op_stream_valid(const struct rec_media *m)
+{
+	return m->keys_len % 2 == 0;
 }
 
 static int op_put(void *ctx, const struct ha_key *key, const void *value,
@@ -125,6 +148,11 @@ static const struct call_ops ops = {
 	.drained = op_drained,
 	.local_host = op_local_host,
 	.sdp = op_sdp,
+	.reoffer = op_reoffer,
+	.reanswer = op_reanswer,
+	.exchanged = op_exchanged,
+	.offer_refused = op_offer_refused,
+	.stream_valid = op_stream_valid,
 	.put = op_put,
 	.del = op_del,
 	.committed = op_committed,

@@ -46,7 +46,8 @@ static struct {
 	uint64_t tokens[SENT_MAX];
 	size_t tokens_len;
 	unsigned handles, retransmits;
-	int fail_request, fail_restore, fail_put;
+	int fail_request, fail_restore, fail_put, fail_reoffer;
+	char exchanges[64]; /* by fake_exchanged() */
 	uint64_t last_sync_token;
 	uint64_t building; /* the call that is built right now */
 	uint64_t built; /* the last one */
@@ -214,12 +215,13 @@ static UNUSED int fake_local_host(void *ctx, const char *sif,
 }
 
 /* The description passes as it is; one stream with a pair of ports. */
-static UNUSED ssize_t fake_sdp(void *ctx, struct leg *from,
-			       struct rec_dialog *from_d, struct leg *to,
-			       struct rec_dialog *to_d, bool offer,
-			       const void *in, size_t in_size, char *out,
-			       size_t size, struct call_refusal *why)
+static UNUSED ssize_t fake_sdp(void *ctx, const struct call_body *body,
+			       struct call_refusal *why)
 {
+	struct leg *from = body->from;
+	struct rec_dialog *to_d = body->to_d;
+	const void *in = body->in;
+	size_t in_size = body->in_size;
 	struct rec_media m;
 	const struct config_realm *realms = b2bua_config(fake.b)->realms;
 
@@ -246,10 +248,55 @@ static UNUSED ssize_t fake_sdp(void *ctx, struct leg *from,
 		}
 		assert_int_equal(stream_store(from->call, 0, &m), 0);
 	}
-	memcpy(out, in, in_size);
+	memcpy(body->out, in, in_size);
 	memcpy(to_d->local_sdp.data, in, in_size);
 	to_d->local_sdp.size = (uint32_t)in_size;
+	/* As a peer that took both of a pair. */
+	if (in_size >= 4 && !memcmp(in, "both", 4))
+		body->from_d->offer_due = true;
 	return (ssize_t)in_size;
+}
+
+static UNUSED ssize_t fake_reoffer(void *ctx, struct leg *l,
+				   struct rec_dialog *d, char *out, size_t size)
+{
+	if (fake.fail_reoffer)
+		return fake.fail_reoffer;
+	return snprintf(out, size, "ours");
+}
+
+static UNUSED int fake_reanswer(void *ctx, struct leg *l, struct rec_dialog *d,
+				const void *in, size_t size,
+				struct call_refusal *why)
+{
+	if (size < 3 || memcmp(in, "bad", 3))
+		return 0;
+	snprintf(why->text, sizeof(why->text), "bad");
+	return -EPROTO;
+}
+
+/* "D" done, "R" refused, "L" later; "488" a refusal that is told. */
+static UNUSED void fake_exchanged(void *ctx, struct call *c,
+				  enum call_exchange how)
+{
+	size_t at = strlen(fake.exchanges);
+
+	if (at + 2 < sizeof(fake.exchanges))
+		fake.exchanges[at] = " DRL"[how];
+}
+
+static UNUSED void fake_offer_refused(void *ctx, const struct leg *l,
+				      uint16_t status)
+{
+	size_t at = strlen(fake.exchanges);
+
+	snprintf(fake.exchanges + at, sizeof(fake.exchanges) - at, "%u%c",
+		 status, side_letter(l));
+}
+
+static UNUSED bool fake_stream_valid(const struct rec_media *m)
+{
+	return !m->keys_len || m->keys[0].suite;
 }
 
 static UNUSED int fake_put(void *ctx, const struct ha_key *key,
@@ -305,6 +352,11 @@ static const struct call_ops fake_ops = {
 	.drained = fake_drained,
 	.local_host = fake_local_host,
 	.sdp = fake_sdp,
+	.reoffer = fake_reoffer,
+	.reanswer = fake_reanswer,
+	.exchanged = fake_exchanged,
+	.offer_refused = fake_offer_refused,
+	.stream_valid = fake_stream_valid,
 	.put = fake_put,
 	.del = fake_del,
 	.committed = fake_committed,

@@ -68,7 +68,7 @@ static struct {
 	unsigned syncs;
 } keeper;
 
-static const char *conf_extra = "";
+static const char *conf_extra = "", *conf_cloud = ""; /* more of the realm */
 
 static UNUSED const char *conf_text(void)
 {
@@ -86,7 +86,7 @@ static UNUSED const char *conf_text(void)
 		"realm \"core\" { network-interface = core\n"
 		" steering-pool = \"20000-59999\" }\n"
 		"realm \"cloud\" { network-interface = cloud\n"
-		" steering-pool = \"20000-59999\" }\n"
+		" steering-pool = \"20000-59999\" %s }\n"
 		"sip-interface \"core\" { realm = core port udp { } port tcp { } }\n"
 		"sip-interface \"cloud\" { realm = cloud port udp { } port tcp { } }\n"
 		"session-agent \"pbx\" { realm = core host = \"10.10.0.50\" }\n"
@@ -101,7 +101,7 @@ static UNUSED const char *conf_text(void)
 		"local-policy { from-realm = core to = \"2*\" next-hop = um }\n"
 		"local-policy { from-realm = cloud to = \"*\" next-hop = pbx }\n"
 		"%s",
-		conf_extra);
+		conf_cloud, conf_extra);
 	return text;
 }
 
