@@ -3,16 +3,18 @@
  * worker, its stack's own trace of every message, its answers to queries and
  * every record printed; nor at the other side of the call.
  */
-#include "harness_call.h"
+#include "harness_secure.h"
 
 #define SECRET "S3cr3tS3cr3tS3cr3tS3cr3tS3cr3tS3cr3tS3cr"
 
+static const char *ours = SECRET; /* a key that was made here */
 static char shown[1 << 20];
 static int saved, log_fd;
 
 /* What the worker says goes to a file, and everything its stack sees too. */
 static int log_up(void **state)
 {
+	ours = SECRET;
 	setenv("SIP_TEST_LOG", "7", 1);
 	setenv("TPORT_LOG", "1", 1);
 	fflush(stderr);
@@ -52,6 +54,7 @@ static bool print_one(void *ctx, const struct ha_item *item)
 	o = record_to_json(item->key.kind, &any);
 	text = json_dumps(o, 0);
 	assert_null(strstr(text, SECRET));
+	assert_null(strstr(text, ours));
 	*masked += strstr(text, "inline:***") != NULL;
 	free(text);
 	json_decref(o);
@@ -88,11 +91,63 @@ static void keys_are_shown_to_nobody(void **state)
 	assert_null(strstr(shown, SECRET));
 }
 
+static int log_up_srtp(void **state)
+{
+	conf_cloud = "media-sec-policy = sec";
+	conf_extra = policy_text("srtp", "");
+	return log_up(state);
+}
+
+/* Keys that are used: the peer's and our own. */
+static void nor_keys_in_use(void **state)
+{
+	static const char line[] = "1 " SUITE "inline:" SECRET;
+	unsigned masked = 0;
+	char query[64], *inv;
+	uint64_t id;
+
+	invite();
+	note_key(um.msg);
+	ours = our_key + strlen("inline:");
+	inv = keep(um.msg);
+	answer_to(&um, inv, 200, "callee", NULL, srtp_text(40000, line, NULL));
+	expect_status(&pbx, 200, "INVITE");
+	learn(&a);
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	id = media_read().id;
+	ha_store_foreach(keeper.store, print_one, &masked);
+	assert_true(masked > 0);
+	/* What is refused is told: without what it was. */
+	request(&b, "INVITE", NULL,
+		srtp_text(40000, "1 " SUITE "inline:" SECRET "|1:1 FEC", NULL));
+	expect_status(&um, 488, "INVITE");
+	ack(&b, NULL);
+	request(&a, "INVITE", NULL, sdp_text("10.10.0.50", 30000, ""));
+	expect(&um, "INVITE");
+	answer_to(&um, keep(um.msg), 488, NULL, NULL, NULL);
+	expect_status(&pbx, 488, "INVITE");
+	ack(&a, NULL);
+	snprintf(query, sizeof(query), "{\"cmd\":\"call\",\"id\":\"%016llx\"}",
+		 (unsigned long long)id);
+	assert_non_null(strstr(keeper_query(query), "established"));
+	assert_null(strstr(keeper.reply, SECRET));
+	assert_null(strstr(keeper.reply, ours));
+	bye(&a, &um);
+	log_read();
+	assert_non_null(strstr(shown, "event=media-refused"));
+	assert_non_null(strstr(shown, "event=offer-refused"));
+	assert_null(strstr(shown, SECRET));
+	assert_null(strstr(shown, ours));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(keys_are_shown_to_nobody,
 						log_up, log_down),
+		cmocka_unit_test_setup_teardown(nor_keys_in_use, log_up_srtp,
+						log_down),
 	};
 
 	if (stage_network(NULL))
