@@ -264,11 +264,11 @@ static uint8_t security_now(const struct sdes_leg *l, const struct sdp *last,
 {
 	uint32_t pairs = l->dialog->sdp_pairs;
 	unsigned slot = sdp_secure_slot(pairs, i);
-	struct sdes_keys keys;
+	struct media_keys keys;
 	uint8_t now;
 
 	if (l->stream[i]) {
-		sdes_media_keys(l->stream[i], l->leg, &keys);
+		media_keys_of(l->stream[i], l->leg, &keys);
 		if (keys.tx)
 			return SDP_SEC_SRTP;
 	}

@@ -96,10 +96,7 @@ static struct rec_flow *flow_of(const struct sdes_side *s)
 static struct rec_key *key_find(const struct rec_media *m, uint16_t leg,
 				enum rec_key_use use)
 {
-	for (unsigned i = 0; i < m->keys_len; i++)
-		if (m->keys[i].leg == leg && m->keys[i].use == use)
-			return (struct rec_key *)&m->keys[i];
-	return NULL;
+	return (struct rec_key *)media_keys_find(m, leg, use);
 }
 
 static void key_remove(struct rec_media *m, struct rec_key *k)
@@ -634,28 +631,6 @@ uint64_t sdes_media_expire(const struct sdes_side *s)
 }
 
 /* ---- what the media worker does with it -------------------------------- */
-
-void sdes_media_keys(const struct rec_media *m, uint16_t leg,
-		     struct sdes_keys *out)
-{
-	static const enum rec_key_use order[] = {KEY_RX, KEY_RX_BEFORE,
-						 KEY_RX_OLD};
-	const struct rec_key *before = key_find(m, leg, KEY_TX_BEFORE);
-
-	memset(out, 0, sizeof(*out));
-	out->tx = key_find(m, leg, KEY_TX);
-	for (unsigned i = 0; i < SDES_RX_MAX; i++) {
-		const struct rec_key *k = key_find(m, leg, order[i]);
-		bool known = false;
-
-		for (unsigned j = 0; j < out->rx_len; j++)
-			known |= k && out->rx[j]->number == k->number;
-		if (k && !known)
-			out->rx[out->rx_len++] = k;
-	}
-	if (before && (!out->tx || before->number != out->tx->number))
-		out->tx_kept = before;
-}
 
 bool sdes_media_is_srtp(const struct rec_media *m, uint16_t leg)
 {

@@ -5,7 +5,7 @@
  * All state is in the stream's record (kinds.h: sdes_state and last_key of
  * the leg's flow, the leg's keys), so storing that before a message leaves is
  * all a take-over needs. What the media worker installs is read from the same
- * record: sdes_media_keys().
+ * record: media_keys_of() (record/media_keys.h).
  *
  * Guarantees:
  *  - A key of ours is sent with only after the answer, is new unless it goes
@@ -22,6 +22,7 @@
 #ifndef SBCD_SIP_SDES_MEDIA_H
 #define SBCD_SIP_SDES_MEDIA_H
 
+#include "sbcd/record/media_keys.h"
 #include "sbcd/sip/sdes_negotiate.h"
 
 enum { SDES_OLD_KEY_MS = 5000 };
@@ -107,21 +108,9 @@ void sdes_media_end(const struct sdes_side *s);
 /* Drops what is over at now_ms. When to come again, 0 = never. */
 uint64_t sdes_media_expire(const struct sdes_side *s);
 
-/* ---- what the media worker does with it -------------------------------- */
+/* ---- what its record says
+ * ---------------------------------------------------- */
 
-enum { SDES_RX_MAX = 3 };
-
-/* Pointers into the record. Contexts that are not here end. */
-struct sdes_keys {
-	const struct rec_key *tx; /* NULL: plain RTP, both ways */
-	const struct rec_key *rx[SDES_RX_MAX]; /* newest first */
-	unsigned rx_len;
-	/* Not sent with, but may be again: its state is kept. */
-	const struct rec_key *tx_kept;
-};
-
-void sdes_media_keys(const struct rec_media *m, uint16_t leg,
-		     struct sdes_keys *out);
 /* Is what the peer offered last, or we have answered to it, SRTP? */
 bool sdes_media_is_srtp(const struct rec_media *m, uint16_t leg);
 /* Does a branch of a fork know the key we send with that is not the one that

@@ -85,7 +85,7 @@ static void check(void)
 {
 	static bool present[NUMBERS];
 	static struct rec_media again;
-	struct sdes_keys keys;
+	struct media_keys keys;
 	struct buf value;
 
 	memset(present, 0, sizeof(present));
@@ -102,7 +102,7 @@ static void check(void)
 	}
 	for (unsigned n = 1; n < NUMBERS; n++)
 		history[n].gone |= history[n].known && !present[n];
-	sdes_media_keys(&records[0], LEG, &keys);
+	media_keys_of(&records[0], LEG, &keys);
 	require((keys.tx != NULL) ==
 		(keys.rx_len && keys.rx[0]->use == KEY_RX));
 	for (unsigned i = 0; keys.tx && i < keys.rx_len; i++)
@@ -118,9 +118,9 @@ static void check(void)
 
 static uint32_t number_tx(void)
 {
-	struct sdes_keys keys;
+	struct media_keys keys;
 
-	sdes_media_keys(&records[0], LEG, &keys);
+	media_keys_of(&records[0], LEG, &keys);
 	return keys.tx ? keys.tx->number : 0;
 }
 

@@ -218,10 +218,10 @@ static unsigned count(const char *text, const char *what)
 static void in_step(const struct rec_media *m, const struct rec_media *n,
 		    uint16_t leg, bool srtp)
 {
-	struct sdes_keys x, y;
+	struct media_keys x, y;
 
-	sdes_media_keys(m, leg, &x);
-	sdes_media_keys(n, leg, &y);
+	media_keys_of(m, leg, &x);
+	media_keys_of(n, leg, &y);
 	if (!srtp) {
 		assert_null(x.tx);
 		assert_null(y.tx);
@@ -568,17 +568,17 @@ static void streams_behind_a_pair(void **state)
 
 static void hold_keeps_the_keys(void **state)
 {
-	struct sdes_keys before, after;
+	struct media_keys before, after;
 	uint64_t version;
 
 	call();
-	sdes_media_keys(&of_relay[0], 1, &before);
+	media_keys_of(&of_relay[0], 1, &before);
 	version = b.dialog.sdp_version;
 	offered(&caller, &a, &b, &callee, PORTS(4000));
 	assert_int_equal(b.dialog.sdp_version, version);
 	answered(&callee, &b, &a, &caller, PORTS(6000));
 	all(sdes_leg_confirm);
-	sdes_media_keys(&of_relay[0], 1, &after);
+	media_keys_of(&of_relay[0], 1, &after);
 	assert_int_equal(before.tx->number, after.tx->number);
 	/* A key alone is a new version. */
 	b.security.profile.rekey = true;

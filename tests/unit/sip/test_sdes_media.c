@@ -68,11 +68,11 @@ static void killed(void)
 	our_record = again;
 }
 
-static struct sdes_keys keys(const struct rec_media *m)
+static struct media_keys keys(const struct rec_media *m)
 {
-	struct sdes_keys k;
+	struct media_keys k;
 
-	sdes_media_keys(m, LEG, &k);
+	media_keys_of(m, LEG, &k);
 	return k;
 }
 
@@ -89,7 +89,7 @@ static void same(const struct rec_key *a, const struct rec_key *b)
 /* What one sends with the other receives with. */
 static void in_step(void)
 {
-	struct sdes_keys o = keys(&our_record), p = keys(&peer_record);
+	struct media_keys o = keys(&our_record), p = keys(&peer_record);
 
 	same(o.tx, p.rx[0]);
 	same(p.tx, o.rx[0]);
@@ -224,7 +224,7 @@ static void out_of_turn(void **state)
 
 static void we_call(void **state)
 {
-	struct sdes_keys k;
+	struct media_keys k;
 
 	we_offer(false);
 	/* Offered is not in use. */
@@ -365,7 +365,7 @@ static void a_re_offer_keeps_the_contexts(void **state)
 
 static void our_new_key_waits_for_the_answer(void **state)
 {
-	struct sdes_keys k;
+	struct media_keys k;
 	unsigned tx, rx;
 
 	our_profile.rekey = true;
@@ -412,7 +412,7 @@ static void roc_by_policy(void **state)
 
 static void the_old_key_is_heard_for_a_while(void **state)
 {
-	struct sdes_keys k;
+	struct media_keys k;
 	unsigned rx;
 
 	call_out();
@@ -546,7 +546,7 @@ static void another_branch_answers(void **state)
 	static struct sdes_profile fork_profile;
 	struct sdes_side fork = side(&fork_record, &fork_profile);
 	struct sdes_lines offer;
-	struct sdes_keys k;
+	struct media_keys k;
 	unsigned first;
 
 	fork_profile.sdes.suites[0] = SDES_AEAD_AES_256_GCM;
