@@ -137,7 +137,7 @@ struct call_ops {
 	ssize_t (*sdp)(void *ctx, const struct call_body *body,
 		       struct call_refusal *why);
 	/* An offer of our own, of what the leg has, with new keys: bytes in
-	 * `out`, or -errno, then nothing has changed. */
+	 * `out`; 0 when it has no keys, or -errno, then nothing has changed. */
 	ssize_t (*reoffer)(void *ctx, struct leg *l, struct rec_dialog *d,
 			   char *out, size_t size);
 	/* The answer to that. */

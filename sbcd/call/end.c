@@ -337,10 +337,14 @@ static void end_fork(struct leg *l, const struct rec_dialog *d,
 		return;
 	s.cseq = t->cseq = leg_next_cseq(l, &own);
 	t->transport = d->transport;
+	/* It has answered our offer, so it knows its keys. */
+	own.offer_due |= m->sdp_size > 0;
 	if (leg_store(l, &own))
 		log_rated(LOG_ERR, "event=dialog-store result=failed");
 	if (b->ops->request(b->ctx, t, &fork, &s, 0))
 		txn_free(t);
+	reoffer_arm(l->call);
+	timers_rearm(l->call);
 	store_flush(l->call);
 	log_info("event=fork-ended call=%016llx",
 		 (unsigned long long)l->call->id);

@@ -80,9 +80,10 @@ static void reoffer(struct leg *l)
 			 (unsigned long long)c->id, l->sub);
 		return;
 	}
-	log_rated(LOG_WARNING,
-		  "event=offer-own call=%016llx leg=%u result=failed",
-		  (unsigned long long)c->id, l->sub);
+	if (n)
+		log_rated(LOG_WARNING,
+			  "event=offer-own call=%016llx leg=%u result=failed",
+			  (unsigned long long)c->id, l->sub);
 	if (n > 0)
 		b->ops->exchanged(b->ctx, c, EXCHANGE_REFUSED);
 	/* Not for ever: it would fail again. */

@@ -541,6 +541,17 @@ ssize_t media_relay(void *ctx, const struct call_body *b,
  * -----------------------------------------------------
  */
 
+static bool leg_has_keys(const struct relay *r, const struct leg *l)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < SDP_STREAMS_MAX; i++)
+		for (unsigned k = 0; r->opened[i] && k < r->media[i].keys_len;
+		     k++)
+			any |= r->media[i].keys[k].leg == l->sub;
+	return any;
+}
+
 static bool own_open(struct relay *r, struct sip_worker *w, struct leg *l,
 		     struct rec_dialog *d)
 {
@@ -586,8 +597,8 @@ ssize_t media_reoffer(void *ctx, struct leg *l, struct rec_dialog *d, char *out,
 	ssize_t n;
 	int err = 0;
 
-	if (!own_open(&r, ctx, l, d))
-		return -ENOTSUP;
+	if (!own_open(&r, ctx, l, d) || !leg_has_keys(&r, l))
+		return 0;
 	n = own_offer(&r, out, size < REC_SDP_SIZE ? size : REC_SDP_SIZE,
 		      &version);
 	if (n >= 0)

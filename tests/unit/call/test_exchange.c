@@ -170,12 +170,30 @@ static void own_offer_waits(void **state)
 
 static void own_offer_cannot_be_made(void **state)
 {
-	fake.fail_reoffer = -ENOTSUP;
+	fake.fail_reoffer = -ENOMEM;
 	offer_due();
 	turn(0);
 	turn(60000);
 	expect_silence();
 	told("");
+}
+
+/* A second branch answers too: it gets a BYE, and the first one new keys. */
+static void another_branch(void **state)
+{
+	struct call_message m;
+
+	established();
+	m = message(METHOD_INVITE, 'z', 1, "answer");
+	m.status = 200;
+	m.to_tag = "other";
+	b2bua_stray_2xx(fake.b, leg_at('z'), &m);
+	expect_sent("ACK 1 cloud");
+	expect_sent("> BYE 2 z");
+	turn(0);
+	expect_sent("> INVITE 3 z");
+	respond(METHOD_INVITE, 'z', 200, "answer");
+	expect_sent("ACK 3 cloud");
 }
 
 static void own_offer_cannot_be_sent(void **state)
@@ -344,6 +362,7 @@ int main(void)
 		CASE(own_offer),
 		CASE(own_offer_waits),
 		CASE(own_offer_cannot_be_made),
+		CASE(another_branch),
 		CASE(own_offer_cannot_be_sent),
 		CASE(own_offer_unusable),
 		CASE(own_offer_finds_nobody),

@@ -486,6 +486,28 @@ static void a_fork_s_key_ends_with_it(void **state)
 	bye(&a, &um);
 }
 
+/* That branch has said nothing before; it is answered too. */
+static void a_second_answer_makes_new_keys(void **state)
+{
+	char first[256], *inv;
+
+	establish_out();
+	snprintf(first, sizeof(first), "%s", our_key);
+	answer_to(&um, invited, 200, "second", NULL,
+		  srtp_text(40002, "1 " SUITE KEY_B, NULL));
+	expect(&um, "ACK");
+	expect(&um, "BYE");
+	answer_to(&um, keep(um.msg), 200, NULL, NULL, NULL);
+	inv = own_offer();
+	assert_non_null(strstr(header(inv, "To"), ";tag=callee"));
+	assert_string_not_equal(our_key, first);
+	answer_to(&um, inv, 200, NULL, NULL,
+		  srtp_text(40000, "1 " SUITE KEY_A, NULL));
+	expect(&um, "ACK");
+	in_use(1, our_key, KEY_A);
+	bye(&a, &um);
+}
+
 static void own_offer_meets_another(void **state)
 {
 	char *inv;
@@ -606,6 +628,7 @@ int main(void)
 		CASE(up_pair, both_of_a_pair),
 		CASE(up_pair, half_a_pair),
 		CASE(up_srtp, a_fork_s_key_ends_with_it),
+		CASE(up_srtp, a_second_answer_makes_new_keys),
 		CASE(up_srtp, own_offer_meets_another),
 		CASE(up_srtp, own_offer_is_refused),
 		CASE(up_srtp, own_offer_gets_nonsense),
