@@ -77,10 +77,15 @@ class Stage:
         self.in_order(call, callee)
 
     def in_order(self, call, callee, first=None):
-        self.w.wait_media([(call, callee)], 10)
+        self.media(call, callee, 10)
         first = first or call
         assert first.bye(32).status == 200
         self.ended(call, callee)
+
+    def media(self, call, callee, timeout=5):
+        """Where the peers have it."""
+        if self.w.media:
+            self.w.wait_media([(call, callee)], timeout)
 
     def ended(self, *legs):
         for leg in legs:
@@ -224,10 +229,10 @@ def forked(x):
 def early_media(x):
     call, callee = x.place(EARLY)
     call.wait("early")
-    x.w.wait_media([(call, callee)])
+    x.media(call, callee)
     yield
     yield
-    x.w.wait_media([(call, callee)])
+    x.media(call, callee)
     callee.accept()
     x.answered(call, callee)
 
@@ -539,10 +544,13 @@ def run(w, runs, kill, settle):
 @pytest.mark.slow
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_power_loss_at_every_point(world, transport):
-    w = world
-    w.peers()
+    world.peers()
     if transport == "tcp":
-        w.more_peers(transport="tcp")
+        world.more_peers(transport="tcp")
+    power_loss_at_every_point(world, transport)
+
+
+def power_loss_at_every_point(w, transport):
     w.plan, w.lock = {}, Lock()
     for ua in w.ua.values():
         ua.answer = lambda call: w.plan.get(call.user, Answer())

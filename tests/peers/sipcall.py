@@ -80,6 +80,8 @@ class Call:
         self.end_reason = None
         self.extra = ()
         self.edit = None             # last word on our SDP: bytes -> bytes
+        self.sdes_key = self.sdes_theirs = None  # of Ua.sdes
+        self.sdes_tag, self.sdes_params = 1, []
         self.acks = 0
         self.reinvite_answer = 200
         self._pending_ack = self._reply = None
@@ -200,15 +202,26 @@ class Call:
         self.sdp_sent = sdp_build(self.ua.media_host, self.media_port,
                                   self.sdp_version, self.direction,
                                   self.extra, session=self.session)
+        if self.ua.sdes:
+            self.sdp_sent = self.ua.sdes.local(self, self.sdp_sent)
         if self.edit:
             self.sdp_sent = self.edit(self.sdp_sent)
         return self.sdp_sent
+
+    def _refuses(self, msg):
+        """Why we cannot take the SRTP of this SDP; None: we can."""
+        if not self.ua.sdes or not msg.body:
+            return None
+        return self.ua.sdes.remote(self, msg.sdp)
 
     def _remote_sdp(self, msg):
         """Direct the stream at what the peer's SDP says."""
         if not msg.body:
             return
         self.sdp_received = msg.sdp
+        why = self._refuses(msg)
+        if why:
+            self.ua.errors.append(f"{self!r}: SDP with {why}:\n{msg.sdp}")
         host, port, theirs = sdp_media(msg.sdp)
         if not self.ua.media:
             return
@@ -355,7 +368,13 @@ class Call:
     async def _ack(self, resp):
         num = resp.cseq[0]
         if num not in self._last_ack:
-            self._last_ack[num] = self._dialog_request("ACK", num)
+            msg = self._last_ack[num] = self._dialog_request("ACK", num)
+            # We have offered nothing: this is the answer to their offer.
+            if (num == self.invite.cseq[0] and not self.invite.body and
+                    resp.body):
+                self._remote_sdp(resp)
+                msg.body = self._local_sdp()
+                msg.add("Content-Type", "application/sdp")
         self.acks += 1
         await self.ua._send(self._last_ack[num], self._next_hop(),
                             self.transport)
@@ -452,6 +471,8 @@ class Call:
             if self.invite.body:
                 sdp_media(self.invite.sdp)
         except BadMessage:
+            return await self._reject(488)
+        if self._refuses(self.invite):
             return await self._reject(488)
         await self.ua._notify()
         if how.ring:

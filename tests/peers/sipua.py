@@ -155,6 +155,7 @@ class Ua:
         self._ports = itertools.count(media_base, 2)
         self.name = name or f"ua-{host}"
         self.answer = Answer()       # or a function of the call
+        self.sdes = None             # sdes.Sdes: SRTP only
         self.log, self.errors = [], []
         self.calls = []              # incoming, in order
         self.retry_tcp = True

@@ -1,0 +1,55 @@
+"""SDES (RFC 4568) for test user agents: RTP/SAVP with one a=crypto line."""
+
+import base64
+import os
+import re
+
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+LINE = re.compile(r"^a=crypto:(\d+) (\S+) inline:([A-Za-z0-9+/=]+)(\S*)(.*)$",
+                  re.M)
+
+
+def crypto_lines(sdp):
+    """[(tag, suite, key, session parameters), ...] of an SDP."""
+    return [(int(tag), suite, key, params.split())
+            for tag, suite, key, _, params in LINE.findall(
+                sdp.replace("\r", ""))]
+
+
+class Sdes:
+    """Makes a user agent speak SRTP only: Ua.sdes = Sdes().
+
+    strict: what a peer that knows no session parameters refuses with 488.
+    Keys of both directions are kept, to look for them where none may be.
+    """
+
+    def __init__(self, suite=SUITE, strict=True):
+        self.suite, self.strict = suite, strict
+        self.keys = set()
+
+    def local(self, call, sdp):
+        """Our SDP as SRTP: the tag of their offer, a key for each call."""
+        if call.sdes_key is None:
+            call.sdes_key = base64.b64encode(os.urandom(30)).decode()
+            self.keys.add(call.sdes_key)
+        line = " ".join((f"a=crypto:{call.sdes_tag}", self.suite,
+                         f"inline:{call.sdes_key}", *call.sdes_params))
+        sdp = sdp.replace(b"RTP/AVP", b"RTP/SAVP")
+        return sdp + line.encode() + b"\r\n"
+
+    def remote(self, call, text):
+        """Takes what they say; None, or why it is refused."""
+        lines = crypto_lines(text)
+        self.keys |= {key for _, _, key, _ in lines}
+        if re.search(r"^m=audio 0 ", text, re.M):
+            return None
+        if not re.search(r"^m=audio \d+ RTP/SAVPF? ", text, re.M):
+            return "no RTP/SAVP"
+        lines = [x for x in lines if x[1] == self.suite]
+        if not lines:
+            return f"no {self.suite}"
+        if self.strict and lines[0][3]:
+            return " ".join(lines[0][3])
+        # An answer repeats what was offered.
+        call.sdes_tag, _, call.sdes_theirs, call.sdes_params = lines[0]
+        return None
