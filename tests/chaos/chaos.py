@@ -339,9 +339,11 @@ class Run:
             self.judge.blame(self.sipp_invariant(kind, text), text, when,
                              sipp=True)
         refused = self.watch.refused(self.world)
-        self.score.refused += refused
-        if refused and not self.score.in_failover(time.time() - 1):
-            self.judge.blame("clean", f"{refused} TCP connections refused")
+        self.score.refused += len(refused)
+        for when in refused:
+            if not self.score.in_failover(when):
+                self.judge.blame("clean", "a TCP connection was refused or "
+                                 "lost", when)
         for text in self.watch.messages(self.world):
             self.judge.blame("clean", text)
         self.load.forget_messages()

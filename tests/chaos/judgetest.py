@@ -38,7 +38,7 @@ def quiet_run(fault):
                     sipp_trouble=list, forget_messages=lambda: None)
     run.owners = Fake(news=list, owner=lambda side: "n2")
     run.stall = Fake(worst_ms=lambda since: 5)
-    run.watch = Fake(has_addresses=lambda *_: False, refused=lambda *_: 0,
+    run.watch = Fake(has_addresses=lambda *_: False, refused=lambda *_: [],
                      messages=lambda *_: [], quantile=watch.quantile)
     run.score = watch.Score("1", True)
     return run
@@ -86,7 +86,7 @@ def each_is_noticed():
                             [("ring", old, "Aborting")]), "ringing"),
             (CRASH, returns("load", "sipp_trouble",
                             [("short", old, "Aborting")]), "set-up"),
-            (CUT, returns("watch", "refused", 1), "clean"),
+            (CUT, returns("watch", "refused", [time.time()]), "clean"),
             (CRASH, returns("watch", "messages", ["10.0.0.1"]), "clean"),
             (CRASH, returns("world", "media_totals", {"core": {
                 "foreign": 1, "malformed": 0, "source_changes": 0}}),
@@ -105,6 +105,12 @@ def what_a_failover_excuses():
 
     def tcp(when):
         return lambda run: run.load.tcp_lost.append((when(), "leg"))
+
+    def refused(when):
+        return lambda run: returns("watch", "refused", [when()])(run)
+
+    assert not blamed(CRASH, refused(time.time))
+    assert blamed(CRASH, refused(lambda: time.time() + 2)) == {"clean"}
     for what in (bye, tcp):
         assert not blamed(CRASH, what(time.time)), what
         assert not blamed(KILL_SIP, what(time.time)), what

@@ -187,13 +187,14 @@ def has_addresses(world, node):
 
 
 def refused(world):
-    """TCP connections the user agents were refused or lost; forgets them."""
-    n = 0
+    """When user agents were refused TCP connections or lost them; forgets
+    them."""
+    when = []
     for ua in world.ua.values():
         mine = [e for e in ua.errors if re.search(r"Errno (104|111|113)", e)]
-        n += len(mine)
+        when += [e.when for e in mine]
         ua.errors[:] = [e for e in ua.errors if e not in mine]
-    return n
+    return when
 
 
 def messages(world):

@@ -144,6 +144,20 @@ class _Udp(asyncio.DatagramProtocol):
             self.ua.errors.append(f"{addr}: {err}: {data[:200]!r}")
 
 
+class Error(str):
+    """What went wrong, and when (wall clock)."""
+
+    def __new__(cls, text):
+        self = super().__new__(cls, text)
+        self.when = time.time()
+        return self
+
+
+class Errors(list):
+    def append(self, text):
+        super().append(Error(text))
+
+
 class Ua:
     """A user agent on one address, listening on UDP and TCP."""
 
@@ -156,7 +170,7 @@ class Ua:
         self.name = name or f"ua-{host}"
         self.answer = Answer()       # or a function of the call
         self.sdes = None             # sdes.Sdes: SRTP only
-        self.log, self.errors = [], []
+        self.log, self.errors = [], Errors()
         self.calls = []              # incoming, in order
         self.retry_tcp = True
         self._changed = asyncio.Condition()
