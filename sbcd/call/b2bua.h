@@ -145,6 +145,10 @@ struct call_ops {
 			const void *in, size_t size, struct call_refusal *why);
 	/* The exchange that was under way, if there was one; on all legs. */
 	void (*exchanged)(void *ctx, struct call *c, enum call_exchange how);
+	/* Packets were counted: a leg whose key is used up soon has an offer
+	 * due. -ENOKEY: one is used up. */
+	int (*counted)(void *ctx, struct call *c, unsigned sub,
+		       const struct rec_mstate *m);
 	/* A peer refused what we offered it: for the log. */
 	void (*offer_refused)(void *ctx, const struct leg *l, uint16_t status);
 	/* From a record of somebody else: can it be worked with? */

@@ -166,9 +166,17 @@ static int media_state(struct b2bua *b, const struct ha_key *key,
 		return 0;
 	if (record_decode(REC_MSTATE, value, size, &m))
 		return -EBADMSG;
-	if (m.guard &&
-	    (c->state == CALL_ESTABLISHED || c->state == CALL_ANSWERED))
+	if (c->state != CALL_ESTABLISHED && c->state != CALL_ANSWERED)
+		return 0;
+	if (m.guard) {
 		b2bua_end(b, c, 480, "Media timeout");
+	} else if (b->ops->counted(b->ctx, c, key->sub, &m)) {
+		b2bua_end(b, c, 480, "SRTP key used up");
+	} else {
+		reoffer_arm(c);
+		timers_rearm(c);
+		store_flush(c);
+	}
 	return 0;
 }
 

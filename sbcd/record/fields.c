@@ -143,6 +143,7 @@ static const struct record_field key_fields[] = {
 	FIELD(12, RT_U64, rec_key, mki),
 	FIELD(13, RT_U64, rec_key, until_ms),
 	SECRET(14, RT_BYTES, rec_key, key),
+	FIELD(15, RT_U64, rec_key, begun),
 	END,
 };
 

@@ -233,6 +233,8 @@ struct rec_key {
 	uint8_t mki_size;
 	uint64_t mki;
 	uint64_t until_ms; /* of KEY_RX_OLD */
+	uint64_t begun; /* of KEY_TX: 1 + packets sent to this side before it
+			 * was seen in use, 0 = not seen yet */
 	struct rec_bytes_key key; /* master key, then salt */
 };
 

@@ -270,6 +270,7 @@ static void take_number(const struct sdes_side *s, struct rec_key *k,
 			continue;
 		k->number = same->number;
 		k->after = same->after;
+		k->begun = same->begun;
 		return;
 	}
 	if (!k->number)

@@ -1,5 +1,6 @@
 #include "sbcd/sip/secure.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "sbcd/base/log.h"
@@ -126,6 +127,78 @@ void secure_exchanged(void *ctx, struct call *c, enum call_exchange how)
 			log_rated(LOG_ERR, "event=media-store result=failed");
 	}
 	explicit_bzero(&m, sizeof(m));
+}
+
+/* ---- keys that are used up --------------------------------------------------
+ */
+
+enum {
+	/* The media worker counts for us so often. */
+	COUNTED_PACKETS = 8192,
+};
+
+static struct rec_key *key_sent_with(struct rec_media *m, uint16_t leg)
+{
+	for (unsigned i = 0; i < m->keys_len; i++)
+		if (m->keys[i].leg == leg && m->keys[i].use == KEY_TX)
+			return &m->keys[i];
+	return NULL;
+}
+
+static void offer_is_due(struct call *c, uint16_t sub)
+{
+	struct leg *l = leg_find_sub(c, sub);
+	struct rec_dialog d;
+
+	if (!l || l->offer_due || leg_load(l, &d))
+		return;
+	d.offer_due = true;
+	if (leg_store(l, &d))
+		log_rated(LOG_ERR, "event=dialog-store result=failed");
+	log_info("event=key-worn call=%016llx leg=%u",
+		 (unsigned long long)c->id, sub);
+}
+
+/* A key is good for so many packets (RFC 3711 section 9.2). Those before it was
+ * first seen in use are not known: no more than what is left when it is worn.
+ */
+static int count(struct call *c, struct rec_key *k, uint64_t sent,
+		 bool *changed)
+{
+	uint64_t used;
+
+	if (!k->begun) {
+		k->begun = sent + 1;
+		*changed = true;
+	}
+	used = sent + 1 > k->begun ? sent + 1 - k->begun : 0;
+	if (used >= k->lifetime)
+		return -ENOKEY;
+	if (sdes_media_worn(k, used + COUNTED_PACKETS))
+		offer_is_due(c, k->leg);
+	return 0;
+}
+
+int secure_counted(void *ctx, struct call *c, unsigned sub,
+		   const struct rec_mstate *state)
+{
+	struct sip_worker *w = ctx;
+	bool changed = false;
+	struct rec_media m;
+	int err = 0;
+
+	if (!is_configured(w) || stream_load(c, sub, &m))
+		return 0;
+	for (unsigned i = 0; i < m.flows_len && i < state->flows_len; i++) {
+		struct rec_key *k = key_sent_with(&m, m.flows[i].leg);
+
+		if (k && k->lifetime && !err)
+			err = count(c, k, state->flows[i].tx_packets, &changed);
+	}
+	if (changed && stream_store(c, sub, &m))
+		log_rated(LOG_ERR, "event=media-store result=failed");
+	explicit_bzero(&m, sizeof(m));
+	return err;
 }
 
 /* ---- for people -------------------------------------------------------------

@@ -38,6 +38,8 @@ void secure_log_refused(struct sip_worker *w, const struct secure_leg *s,
 
 /* call_ops */
 void secure_exchanged(void *ctx, struct call *c, enum call_exchange how);
+int secure_counted(void *ctx, struct call *c, unsigned sub,
+		   const struct rec_mstate *m);
 void secure_offer_refused(void *ctx, const struct leg *l, uint16_t status);
 
 #endif

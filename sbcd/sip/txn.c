@@ -337,6 +337,7 @@ const struct call_ops sip_call_ops = {
 	.reoffer = media_reoffer,
 	.reanswer = media_reanswer,
 	.exchanged = secure_exchanged,
+	.counted = secure_counted,
 	.offer_refused = secure_offer_refused,
 	.stream_valid = sdes_media_valid,
 	.put = op_put,

@@ -101,6 +101,12 @@ static void op_exchanged(void *ctx, struct call *c, enum call_exchange how)
 {
 }
 
+static int op_counted(void *ctx, struct call *c, unsigned sub,
+		      const struct rec_mstate *m)
+{
+	return m->flows_len > 1 ? -ENOKEY : 0;
+}
+
 static void op_offer_refused(void *ctx, const struct leg *l, uint16_t status)
 {
 }
@@ -151,6 +157,7 @@ static const struct call_ops ops = {
 	.reoffer = op_reoffer,
 	.reanswer = op_reanswer,
 	.exchanged = op_exchanged,
+	.counted = op_counted,
 	.offer_refused = op_offer_refused,
 	.stream_valid = op_stream_valid,
 	.put = op_put,

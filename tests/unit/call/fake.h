@@ -294,6 +294,20 @@ static UNUSED void fake_offer_refused(void *ctx, const struct leg *l,
 		 status, side_letter(l));
 }
 
+static UNUSED int fake_counted(void *ctx, struct call *c, unsigned sub,
+			       const struct rec_mstate *m)
+{
+	struct rec_dialog d;
+
+	if (m->flows_len == 2)
+		return -ENOKEY;
+	if (m->flows_len == 1 && !leg_load(c->legs[1], &d)) {
+		d.offer_due = true;
+		assert_int_equal(leg_store(c->legs[1], &d), 0);
+	}
+	return 0;
+}
+
 static UNUSED bool fake_stream_valid(const struct rec_media *m)
 {
 	return !m->keys_len || m->keys[0].suite;
@@ -355,6 +369,7 @@ static const struct call_ops fake_ops = {
 	.reoffer = fake_reoffer,
 	.reanswer = fake_reanswer,
 	.exchanged = fake_exchanged,
+	.counted = fake_counted,
 	.offer_refused = fake_offer_refused,
 	.stream_valid = fake_stream_valid,
 	.put = fake_put,

@@ -294,6 +294,38 @@ static void keys_run_out(void **state)
 	told("");
 }
 
+static void counted(uint16_t flows_len)
+{
+	struct ha_key key = {only_call()->id, 0, REC_MSTATE};
+	struct rec_mstate m = {.flows_len = flows_len};
+	struct buf value;
+
+	buf_init(&value, 4096);
+	assert_int_equal(record_encode(REC_MSTATE, &m, &value), 0);
+	assert_int_equal(b2bua_record(fake.b, &key, value.data, value.size), 0);
+	buf_finish(&value);
+}
+
+static void keys_wear(void **state)
+{
+	established();
+	counted(0);
+	turn(0);
+	expect_silence();
+	counted(1);
+	turn(0);
+	expect_sent("> INVITE 2 z");
+	respond(METHOD_INVITE, 'z', 200, "answer");
+	expect_sent("ACK 2 cloud");
+	counted(2);
+	expect_sent("> BYE 1 a");
+	expect_sent("> BYE 3 z");
+	counted(2);
+	respond(METHOD_BYE, 'a', 200, NULL);
+	respond(METHOD_BYE, 'z', 200, NULL);
+	expect_gone();
+}
+
 /* ---- records that are not ours
  * ------------------------------------------------- */
 
@@ -369,6 +401,7 @@ int main(void)
 		CASE(own_offer_and_bye),
 		CASE(own_offer_of_another_node),
 		CASE(keys_run_out),
+		CASE(keys_wear),
 		CASE(bad_keys_end_their_call),
 		CASE(half_an_exchange),
 	};

@@ -353,6 +353,74 @@ static void options_are_said(void **state)
 	keeper_expect_records(0);
 }
 
+/* ---- keys that are used up ----------------------------------------------- */
+
+static int up_short(void **state)
+{
+	return up_with("srtp", "lifetime = 17");
+}
+
+/* The media worker's word, through the keeper: packets sent to each side. */
+static void sent(uint64_t packets)
+{
+	static uint64_t token = 100000;
+	struct rec_mstate m = {.flows_len = 2};
+	struct link_message rec = {.type = LINK_RECORD, .token = ++token};
+	struct buf value;
+
+	rec.key = media_read();
+	rec.key.kind = REC_MSTATE;
+	m.flows[0].tx_packets = m.flows[1].tx_packets = packets;
+	buf_init(&value, 65536);
+	assert_int_equal(record_encode(REC_MSTATE, &m, &value), 0);
+	rec.value = value.data;
+	rec.size = value.size;
+	keeper_send(&rec);
+	buf_finish(&value);
+}
+
+static void worn_keys_are_changed(void **state)
+{
+	enum { LIFE = 1 << 17, WORN = LIFE - LIFE / 8 - 8192 };
+	char first[256], *inv;
+
+	establish_out();
+	snprintf(first, sizeof(first), "%s", our_key);
+	assert_non_null(strstr(first, "|2^17"));
+	sent(1000);
+	sent(1000 + WORN - 1);
+	expect_nothing(&um, "good for some more");
+	assert_int_equal(key_of(1, KEY_TX)->begun, 1001);
+	/* The next node goes on counting. */
+	kill_and_replace();
+	sent(1000 + WORN);
+	expect(&um, "INVITE");
+	note_key(um.msg);
+	inv = keep(um.msg);
+	assert_string_not_equal(our_key, first);
+	answer_to(&um, inv, 200, NULL, NULL,
+		  srtp_text(40000, "1 " SUITE KEY_A, NULL));
+	expect(&um, "ACK");
+	media_read();
+	assert_true(same_as(key_of(1, KEY_TX), our_key));
+	assert_int_equal(key_of(1, KEY_TX)->begun, 0);
+	sent(200000);
+	expect_nothing(&um, "a new key, a new count");
+	/* Whoever takes no new one has no call when it is used up. */
+	sent(200000 + WORN);
+	expect(&um, "INVITE");
+	answer_to(&um, keep(um.msg), 488, NULL, NULL, NULL);
+	expect(&um, "ACK");
+	run_ms(50);
+	sent(200000 + LIFE);
+	expect(&um, "BYE");
+	assert_non_null(strstr(header(um.msg, "Reason"), "SRTP key used up"));
+	answer_to(&um, keep(um.msg), 200, NULL, NULL, NULL);
+	expect(&pbx, "BYE");
+	answer_to(&pbx, keep(pbx.msg), 200, NULL, NULL, NULL);
+	keeper_expect_records(0);
+}
+
 /* ---- pairs of m-lines
  * -------------------------------------------------------- */
 
@@ -624,6 +692,7 @@ int main(void)
 		CASE(up_srtp, keys_of_before_run_out),
 		CASE(up_rekey, rekey_on_reinvite),
 		CASE(up_weak, options_are_said),
+		CASE(up_short, worn_keys_are_changed),
 		CASE(up_pair, one_of_a_pair),
 		CASE(up_pair, both_of_a_pair),
 		CASE(up_pair, half_a_pair),
