@@ -3,6 +3,7 @@
 import pytest
 
 from lab import ADDR, OTHER, make_router, wait_for
+from sdes import Sdes
 from sipua import Answer, CallFailed
 
 
@@ -57,6 +58,37 @@ def test_call_with_media(uas, transport, family):
     assert call.ended_by == "remote"
     assert peer.bye().status == 200, "a BYE that crossed is answered too"
     assert call.request("INFO").status == 481
+
+
+SUITES = ["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32",
+          "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32",
+          "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"]
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_call_with_srtp(uas, suite):
+    for ua in uas.ua.values():
+        ua.sdes = Sdes(suite)
+    call = place(uas, "1").established()
+    peer = uas.ua["cloud"].wait_call("1")
+    pair = [(call, peer)]
+    uas.wait_media(pair)
+    assert "RTP/SAVP" in call.sdp_received
+    assert call.reinvite().status == 200
+    uas.media_reset()
+    uas.wait_media(pair)
+    wait_for(lambda: uas.streams()[call.stream]["rtcp"]["sr"] > 1, 10, "SR")
+    total = uas.media_totals()["core"]
+    assert (total["unprotect_failed"], total["rtcp_unprotect_failed"]) == \
+        (0, 0)
+    # Another key, or none: nothing is heard any more.
+    other = Sdes(suite).new_key()
+    for keys in (f"{suite} {other}", ""):
+        uas.media["core"].cmd("set", id=call.stream, srtp_rx=keys)
+        wait_for(lambda: uas.streams()[call.stream]["rx"]["silence_ms"] > 150,
+                 5, "deaf")
+    assert uas.media_totals()["core"]["unprotect_failed"] > 0
+    peer.bye()
 
 
 def test_failures_and_cancel(uas):

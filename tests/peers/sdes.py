@@ -5,6 +5,9 @@ import os
 import re
 
 SUITE = "AES_CM_128_HMAC_SHA1_80"
+# Bytes of master key and salt.
+KEY_BYTES = {"AES_CM_128": 30, "AES_256_CM": 46, "AEAD_AES_128": 28,
+             "AEAD_AES_256": 44}
 LINE = re.compile(r"^a=crypto:(\d+) (\S+) inline:([A-Za-z0-9+/=]+)(\S*)(.*)$",
                   re.M)
 
@@ -27,11 +30,17 @@ class Sdes:
         self.suite, self.strict = suite, strict
         self.keys = set()
 
+    def new_key(self):
+        size = next(n for name, n in KEY_BYTES.items()
+                    if self.suite.startswith(name))
+        key = base64.b64encode(os.urandom(size)).decode()
+        self.keys.add(key)
+        return key
+
     def local(self, call, sdp):
         """Our SDP as SRTP: the tag of their offer, a key for each call."""
         if call.sdes_key is None:
-            call.sdes_key = base64.b64encode(os.urandom(30)).decode()
-            self.keys.add(call.sdes_key)
+            call.sdes_key = self.new_key()
         line = " ".join((f"a=crypto:{call.sdes_tag}", self.suite,
                          f"inline:{call.sdes_key}", *call.sdes_params))
         sdp = sdp.replace(b"RTP/AVP", b"RTP/SAVP")
@@ -53,3 +62,12 @@ class Sdes:
         # An answer repeats what was offered.
         call.sdes_tag, _, call.sdes_theirs, call.sdes_params = lines[0]
         return None
+
+    def media(self, call):
+        """Keys for rtptool: ours, and theirs as far as they are known."""
+        keys = {}
+        if call.sdes_key:
+            keys["srtp_tx"] = f"{self.suite} {call.sdes_key}"
+        if call.sdes_theirs:
+            keys["srtp_rx"] = f"{self.suite} {call.sdes_theirs}"
+        return keys

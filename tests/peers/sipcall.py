@@ -228,6 +228,8 @@ class Call:
         sending = (port != 0 and theirs in ("sendrecv", "recvonly") and
                    self.direction in ("sendrecv", "sendonly"))
         target = {"remote": host, "remote_port": port} if port else {}
+        if self.ua.sdes:
+            target |= self.ua.sdes.media(self)
         if self.stream is None:
             sid = next(stream_ids)
             self.ua.media.cmd("add", id=sid, addr=self.ua.media_host,

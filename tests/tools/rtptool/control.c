@@ -127,6 +127,8 @@ static int add_one(struct rt_engine *e, json_t *o)
 		.port = (unsigned int)get_int(o, "port", 0),
 		.remote = json_string_value(json_object_get(o, "remote")),
 		.remote_port = (unsigned int)get_int(o, "remote_port", 0),
+		.srtp_tx = json_string_value(json_object_get(o, "srtp_tx")),
+		.srtp_rx = json_string_value(json_object_get(o, "srtp_rx")),
 		.payload_type = (int)get_int(o, "pt", 0),
 		.symmetric = get_bool(o, "symmetric", 0),
 		.sending = get_bool(o, "send", 1),
@@ -159,6 +161,15 @@ static int cmd_add(struct rt_engine *e, json_t *req, json_t *answer)
 	return 0;
 }
 
+static int set_keys(struct rt_stream *s, json_t *req)
+{
+	const char *tx = json_string_value(json_object_get(req, "srtp_tx"));
+	const char *rx = json_string_value(json_object_get(req, "srtp_rx"));
+	int rc = tx ? rt_srtp_set(&s->tx_xform, tx, true) : 0;
+
+	return rc || !rx ? rc : rt_srtp_set(&s->rx_xform, rx, false);
+}
+
 /* Changes what is given: remote address, whether to send, what to expect. */
 static int cmd_set(struct rt_engine *e, json_t *req)
 {
@@ -170,6 +181,9 @@ static int cmd_set(struct rt_engine *e, json_t *req)
 
 	if (!s)
 		return -ENOENT;
+	rc = set_keys(s, req);
+	if (rc)
+		return rc;
 	if (host) {
 		rc = rt_addr_parse(
 			&remote, host,

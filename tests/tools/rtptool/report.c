@@ -68,14 +68,14 @@ static json_t *rtcp_json(const struct rt_stream *s)
 	const struct rt_rtcp *r = &s->rtcp;
 	char buf[64];
 
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:s}",
-			 "sent", (json_int_t)r->sent, "received",
-			 (json_int_t)r->received, "sr", (json_int_t)r->sr, "rr",
-			 (json_int_t)r->rr, "bye", (json_int_t)r->bye,
-			 "malformed", (json_int_t)r->malformed, "rtt_ms",
-			 r->rtt_ms, "peer_fraction_lost",
-			 (int)r->peer_fraction_lost, "from",
-			 rt_addr_print(&r->from, buf, sizeof(buf)));
+	return json_pack(
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:s}", "sent",
+		(json_int_t)r->sent, "received", (json_int_t)r->received, "sr",
+		(json_int_t)r->sr, "rr", (json_int_t)r->rr, "bye",
+		(json_int_t)r->bye, "malformed", (json_int_t)r->malformed,
+		"unprotect_failed", (json_int_t)r->unprotect_failed, "rtt_ms",
+		r->rtt_ms, "peer_fraction_lost", (int)r->peer_fraction_lost,
+		"from", rt_addr_print(&r->from, buf, sizeof(buf)));
 }
 
 json_t *rt_report_stream(const struct rt_engine *e, const struct rt_stream *s)
@@ -106,6 +106,7 @@ struct totals {
 	uint64_t sent, packets, expected, lost, dup, reordered, stale, foreign;
 	uint64_t malformed, drops, errors, gaps, silent, never, source_changes;
 	uint64_t unprotect_failed, sender_pause_us, worst_id, rtcp_received;
+	uint64_t rtcp_unprotect_failed;
 	uint64_t max_lost;
 	struct rt_gap worst;
 	struct rt_hist latency;
@@ -133,6 +134,7 @@ static void totals_add(struct totals *t, const struct rt_stream *s,
 	t->gaps += rx->gap_count;
 	t->source_changes += s->source_changes;
 	t->rtcp_received += s->rtcp.received;
+	t->rtcp_unprotect_failed += s->rtcp.unprotect_failed;
 	if (rx->sender_pause_us > t->sender_pause_us)
 		t->sender_pause_us = rx->sender_pause_us;
 	if (!rx->locked)
@@ -162,6 +164,7 @@ static json_t *totals_json(const struct totals *t)
 	set_int(o, "foreign", t->foreign);
 	set_int(o, "malformed", t->malformed);
 	set_int(o, "unprotect_failed", t->unprotect_failed);
+	set_int(o, "rtcp_unprotect_failed", t->rtcp_unprotect_failed);
 	set_int(o, "local_drops", t->drops);
 	set_int(o, "source_changes", t->source_changes);
 	set_int(o, "streams_never_heard", t->never);

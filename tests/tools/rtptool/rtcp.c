@@ -53,7 +53,7 @@ static void put_block(const struct rt_stream *s, uint8_t *p)
 
 void rt_rtcp_send(struct rt_engine *e, struct rt_stream *s)
 {
-	uint8_t pkt[128];
+	uint8_t pkt[512];
 	uint64_t ntp = ntp_now();
 	size_t size, blocks = s->rx.locked ? 1 : 0;
 	char cname[32];
@@ -83,6 +83,10 @@ void rt_rtcp_send(struct rt_engine *e, struct rt_stream *s)
 	pkt[size + 9] = (uint8_t)cname_size;
 	memcpy(pkt + size + 10, cname, cname_size);
 	size += 4 + chunk;
+	if (s->tx_xform.ops &&
+	    s->tx_xform.ops->protect(s->tx_xform.ctx, pkt, &size, sizeof(pkt),
+				     true))
+		return;
 	if (sendto(fd, pkt, size, 0, &s->rtcp.remote.sa,
 		   rt_addr_size(&s->rtcp.remote)) >= 0)
 		s->rtcp.sent++;
@@ -99,9 +103,14 @@ static void receive_block(struct rt_stream *s, const uint8_t *p)
 			(double)(int32_t)(now - lsr - dlsr) * 1000 / 65536;
 }
 
-void rt_rtcp_receive(struct rt_stream *s, const uint8_t *data, size_t size,
+void rt_rtcp_receive(struct rt_stream *s, uint8_t *data, size_t size,
 		     const union rt_addr *from, uint64_t now_ns)
 {
+	if (s->rx_xform.ops &&
+	    s->rx_xform.ops->unprotect(s->rx_xform.ctx, data, &size, true)) {
+		s->rtcp.unprotect_failed++;
+		return;
+	}
 	s->rtcp.from = *from;
 	s->rtcp.received++;
 	while (size) {

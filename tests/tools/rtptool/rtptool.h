@@ -100,8 +100,9 @@ uint64_t rt_rx_lost(const struct rt_rx *rx);
  */
 struct rt_xform_ops {
 	const char *name;
-	int (*protect)(void *ctx, uint8_t *packet, size_t *size, size_t room);
-	int (*unprotect)(void *ctx, uint8_t *packet, size_t *size);
+	int (*protect)(void *ctx, uint8_t *packet, size_t *size, size_t room,
+		       bool rtcp);
+	int (*unprotect)(void *ctx, uint8_t *packet, size_t *size, bool rtcp);
 	void (*destroy)(void *ctx);
 };
 
@@ -110,9 +111,13 @@ struct rt_xform {
 	void *ctx;
 };
 
+/* "SUITE BASE64" of a=crypto, "" = plain RTP; the same again changes nothing.
+ * 0, -EINVAL, -EIO or -ENOMEM. */
+int rt_srtp_set(struct rt_xform *at, const char *text, bool sending);
+
 struct rt_rtcp {
 	bool enabled, mux;
-	uint64_t sent, received, sr, rr, bye, malformed;
+	uint64_t sent, received, sr, rr, bye, malformed, unprotect_failed;
 	uint32_t last_sr_mid; /* middle 32 bits of the peer's NTP time */
 	uint64_t last_sr_ns;
 	double rtt_ms; /* < 0: unknown */
@@ -185,6 +190,7 @@ struct rt_stream *rt_engine_find(struct rt_engine *e, uint32_t id);
 struct rt_stream_params {
 	uint32_t id, expect;
 	const char *addr, *remote;
+	const char *srtp_tx, *srtp_rx; /* NULL: plain RTP */
 	unsigned int port, remote_port;
 	int payload_type;
 	bool symmetric, sending, rtcp, rtcp_mux;
@@ -199,7 +205,7 @@ void rt_engine_tick(struct rt_engine *e);
 void rt_engine_drain(struct rt_engine *e);
 
 void rt_rtcp_send(struct rt_engine *e, struct rt_stream *s);
-void rt_rtcp_receive(struct rt_stream *s, const uint8_t *data, size_t size,
+void rt_rtcp_receive(struct rt_stream *s, uint8_t *data, size_t size,
 		     const union rt_addr *from, uint64_t now_ns);
 
 json_t *rt_report_stream(const struct rt_engine *e, const struct rt_stream *s);

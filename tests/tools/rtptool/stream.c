@@ -155,6 +155,12 @@ static int engine_grow(struct rt_engine *e)
 	return 0;
 }
 
+static void xform_destroy(struct rt_xform *x)
+{
+	if (x->ops && x->ops->destroy)
+		x->ops->destroy(x->ctx);
+}
+
 int rt_stream_add(struct rt_engine *e, const struct rt_stream_params *p)
 {
 	struct rt_stream *s;
@@ -187,9 +193,15 @@ int rt_stream_add(struct rt_engine *e, const struct rt_stream_params *p)
 		if (!rc)
 			rt_stream_set_remote(s, &remote);
 	}
+	if (!rc && p->srtp_tx)
+		rc = rt_srtp_set(&s->tx_xform, p->srtp_tx, true);
+	if (!rc && p->srtp_rx)
+		rc = rt_srtp_set(&s->rx_xform, p->srtp_rx, false);
 	if (!rc)
 		rc = stream_open(e, s);
 	if (rc) {
+		xform_destroy(&s->tx_xform);
+		xform_destroy(&s->rx_xform);
 		free(s);
 		return rc;
 	}
@@ -199,12 +211,6 @@ int rt_stream_add(struct rt_engine *e, const struct rt_stream_params *p)
 	e->slots[s->slot] = s;
 	e->streams[e->len++] = s;
 	return 0;
-}
-
-static void xform_destroy(struct rt_xform *x)
-{
-	if (x->ops && x->ops->destroy)
-		x->ops->destroy(x->ctx);
 }
 
 void rt_stream_remove(struct rt_engine *e, struct rt_stream *s)
@@ -248,7 +254,7 @@ static void stream_send(struct rt_engine *e, struct rt_stream *s)
 	memset(p + RT_PROBE_BYTES, 0xd5, RT_PAYLOAD_BYTES - RT_PROBE_BYTES);
 	if (s->tx_xform.ops &&
 	    s->tx_xform.ops->protect(s->tx_xform.ctx, packet, &size,
-				     sizeof(packet))) {
+				     sizeof(packet), false)) {
 		s->send_errors++;
 		return;
 	}
@@ -293,7 +299,7 @@ static void stream_receive(struct rt_engine *e, struct rt_stream *s,
 		return;
 	}
 	if (s->rx_xform.ops &&
-	    s->rx_xform.ops->unprotect(s->rx_xform.ctx, data, &size)) {
+	    s->rx_xform.ops->unprotect(s->rx_xform.ctx, data, &size, false)) {
 		s->rx.unprotect_failed++;
 		return;
 	}
