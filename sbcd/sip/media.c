@@ -382,12 +382,14 @@ static ssize_t secure_in(struct relay *r, const struct call_body *b, char *out,
 {
 	struct sdes_text t = {b->in, b->in_size, out, REC_SDP_SIZE};
 	struct sdp_refusal refusal = {0};
+	uint32_t on = 0;
 	ssize_t n;
 
+	if (r->offer)
+		on = secure_streams_on(b->in, b->in_size, r->from_d->sdp_pairs);
 	/* Keys need a place before the relay has looked at the streams. */
 	for (unsigned i = 0; i < SDP_STREAMS_MAX; i++)
-		if (!stream_load_old(r, i) && r->offer &&
-		    secure_is_on(b->in, b->in_size, r->from_d->sdp_pairs, i))
+		if (!stream_load_old(r, i) && (on >> i & 1))
 			stream_open(r, i);
 	streams_to_legs(r, 2);
 	n = sdes_leg_receive(&r->legs[0].sdes, r->offer, &t, &r->heard,

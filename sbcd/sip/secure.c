@@ -70,16 +70,20 @@ static bool slot_is_on(const struct sdp *sdp, unsigned slot)
 	return !sdp_media_get(sdp, slot, &m) && m.port;
 }
 
-bool secure_is_on(const void *text, size_t size, uint32_t pairs, unsigned i)
+uint32_t secure_streams_on(const void *text, size_t size, uint32_t pairs)
 {
-	unsigned slot = sdp_secure_slot(pairs, i);
+	uint32_t on = 0;
 	struct sdp *sdp;
-	bool on;
 
 	if (sdp_parse(&sdp, text, size, NULL))
-		return false;
-	on = slot_is_on(sdp, slot) ||
-	     ((pairs >> i & 1) && slot_is_on(sdp, slot + 1));
+		return 0;
+	for (unsigned i = 0; i < SDP_STREAMS_MAX; i++) {
+		unsigned slot = sdp_secure_slot(pairs, i);
+
+		if (slot_is_on(sdp, slot) ||
+		    ((pairs >> i & 1) && slot_is_on(sdp, slot + 1)))
+			on |= UINT32_C(1) << i;
+	}
 	sdp_destroy(sdp);
 	return on;
 }

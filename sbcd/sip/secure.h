@@ -28,8 +28,8 @@ struct secure_leg {
 bool secure_open(struct sip_worker *w, struct leg *const *legs,
 		 struct rec_dialog *const *d, unsigned len, bool reinvite,
 		 struct secure_leg *out);
-/* Is stream `i` of this description on? False for what is no SDP too. */
-bool secure_is_on(const void *text, size_t size, uint32_t pairs, unsigned i);
+/* Bits of the streams of this description that are on; 0 for what is none. */
+uint32_t secure_streams_on(const void *text, size_t size, uint32_t pairs);
 
 /* We refuse an offer or answer of that leg. */
 void secure_log_refused(struct sip_worker *w, const struct secure_leg *s,

@@ -144,8 +144,16 @@ static UNUSED bool same_as(const struct rec_key *k, const char *text)
 	       !memcmp(k->key.data, c.key, c.key_size);
 }
 
-/* We send with `ours`, the peer with `theirs` (NULL: RTP), and nothing is under
- * way. */
+/* We send with `ours`, the peer with `theirs`. */
+static UNUSED void in_early_use(uint16_t leg, const char *ours,
+				const char *theirs)
+{
+	media_read();
+	assert_true(same_as(key_of(leg, KEY_TX), ours));
+	assert_true(same_as(key_of(leg, KEY_RX), theirs));
+}
+
+/* That (NULL: RTP), and nothing is under way. */
 static UNUSED void in_use(uint16_t leg, const char *ours, const char *theirs)
 {
 	media_read();
@@ -155,8 +163,7 @@ static UNUSED void in_use(uint16_t leg, const char *ours, const char *theirs)
 		assert_int_equal(media.keys_len, 0);
 		return;
 	}
-	assert_true(same_as(key_of(leg, KEY_TX), ours));
-	assert_true(same_as(key_of(leg, KEY_RX), theirs));
+	in_early_use(leg, ours, theirs);
 }
 
 /* ---- calls -----------------------------------------------------------------

@@ -210,6 +210,45 @@ static void srtp_from_the_plain_side(void **state)
 	ack(&a, NULL);
 }
 
+/* ---- another try --------------------------------------------------------- */
+
+/* Who is asked for a password calls again: another call, with other keys. */
+static void a_challenge_makes_new_keys(void **state)
+{
+	char first[256], *inv;
+
+	invite();
+	note_key(um.msg);
+	snprintf(first, sizeof(first), "%s", our_key);
+	answer_to(&um, keep(um.msg), 407, "callee",
+		  "Proxy-Authenticate: Digest realm=\"x\", nonce=\"y\"\r\n",
+		  NULL);
+	expect_status(&pbx, 407, "INVITE");
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	keeper_expect_records(0);
+	request(&a, "INVITE", "Proxy-Authorization: Digest username=\"u\"\r\n",
+		sdp_text("10.10.0.50", 30000, ""));
+	expect(&um, "INVITE");
+	dlg_accept(&b, &um);
+	note_key(um.msg);
+	assert_string_not_equal(our_key, first);
+	inv = keep(um.msg);
+	/* And who gives up leaves none behind. */
+	answer_to(&um, inv, 183, "callee", NULL,
+		  srtp_text(40000, "1 " SUITE KEY_A, NULL));
+	expect_status(&pbx, 183, "INVITE");
+	in_early_use(1, our_key, KEY_A);
+	ua_send(&pbx, make_request(&a, "CANCEL", a.cseq, NULL, NULL));
+	expect_status(&pbx, 487, "INVITE");
+	ack(&a, NULL);
+	expect(&um, "CANCEL");
+	answer_to(&um, keep(um.msg), 200, "callee", NULL, NULL);
+	answer_to(&um, inv, 487, "callee", NULL, NULL);
+	expect(&um, "ACK");
+	keeper_expect_records(0);
+}
+
 /* ---- within the call -------------------------------------------------------
  */
 
@@ -687,6 +726,7 @@ int main(void)
 		CASE(up_srtp, answers_refused),
 		CASE(up_srtp, answer_in_ack_refused),
 		CASE(up_srtp, srtp_from_the_plain_side),
+		CASE(up_srtp, a_challenge_makes_new_keys),
 		CASE(up_srtp, keys_go_on),
 		CASE(up_srtp, refused_reinvites_change_nothing),
 		CASE(up_srtp, keys_of_before_run_out),
