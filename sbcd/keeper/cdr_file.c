@@ -275,29 +275,46 @@ static int open_current(struct cdr_file *f)
 	return 0;
 }
 
-/* The newest of the closed files: the ledger reaches back into it. */
-static int read_rotated(struct cdr_file *f)
+/* The last bytes of a closed file, `left` at most; or only how many. */
+static off_t read_closed(struct cdr_file *f, const char *name, off_t left,
+			 bool dry)
 {
-	struct dirent **list;
 	char path[PATH_MAX];
 	struct stat st;
-	off_t from;
-	int n = list_rotated(f, &list), fd, err = 0;
+	off_t size = 0;
+	int fd;
+
+	join(f, name, path, sizeof(path));
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return 0;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode))
+		size = st.st_size < left ? st.st_size : left;
+	if (size && !dry && read_back(f, fd, st.st_size - size) < 0)
+		size = -EIO;
+	close(fd);
+	return size;
+}
+
+/*
+ * The ledger reaches back into closed files, as many as it takes: a clock that
+ * was set makes small ones, and their names say another order.
+ */
+static int read_rotated(struct cdr_file *f)
+{
+	off_t left = READ_BACK_BYTES, size;
+	struct dirent **list;
+	int n = list_rotated(f, &list), first = n, err = 0;
 
 	if (n < 0)
 		return n == -ENOENT ? 0 : n;
-	for (int i = n > 2 ? n - 2 : 0; i < n; i++) {
-		join(f, list[i]->d_name, path, sizeof(path));
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd < 0)
-			continue;
-		if (!fstat(fd, &st) && S_ISREG(st.st_mode)) {
-			from = st.st_size > READ_BACK_BYTES
-				       ? st.st_size - READ_BACK_BYTES
-				       : 0;
-			err = read_back(f, fd, from) < 0 ? -EIO : err;
-		}
-		close(fd);
+	while (first && left > 0)
+		left -= read_closed(f, list[--first]->d_name, left, true);
+	/* The newest last: they are to be remembered for longest. */
+	for (; first < n; first++) {
+		size = read_closed(f, list[first]->d_name, READ_BACK_BYTES,
+				   false);
+		err = size < 0 ? (int)size : err;
 	}
 	free_list(list, n);
 	return err;

@@ -412,6 +412,24 @@ static void test_rotation_by_size(void **state)
 	cdr_file_close(f);
 }
 
+/* Many small files, and names that say another order: clocks are set. */
+static void test_ids_of_many_files(void **state)
+{
+	struct cdr_file *f = open_file(false, 0, CDR_ROTATE_HOURLY, 0);
+	char name[256];
+
+	for (uint64_t id = 1; id <= 12; id++)
+		assert_int_equal(append(f, id, NOON_MS + id * 3600000), 0);
+	assert_int_equal(count_rotated(name, sizeof(name)), 11);
+	cdr_file_close(f);
+	dups = 0;
+	f = open_file(false, 0, CDR_ROTATE_HOURLY, 0);
+	for (uint64_t id = 1; id <= 12; id++)
+		assert_int_equal(append(f, id, NOON_MS + 13 * 3600000), 0);
+	assert_int_equal(dups, 12);
+	cdr_file_close(f);
+}
+
 static void test_rotation_by_day(void **state)
 {
 	struct cdr_file *f = open_file(false, 0, CDR_ROTATE_DAILY, 0);
@@ -529,9 +547,9 @@ int main(void)
 		T(test_json_line),	  T(test_hostile_json),
 		T(test_hostile_csv),	  T(test_id_of_a_line),
 		T(test_each_id_once),	  T(test_torn_line),
-		T(test_rotation_by_size), T(test_rotation_by_day),
-		T(test_moved_away),	  T(test_long_memory),
-		T(test_full_disk),
+		T(test_rotation_by_size), T(test_ids_of_many_files),
+		T(test_rotation_by_day),  T(test_moved_away),
+		T(test_long_memory),	  T(test_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
