@@ -282,15 +282,17 @@ class Score:
 
     def fault(self, fault, gaps, moved, window):
         self.faults[fault.kind] = self.faults.get(fault.kind, 0) + 1
-        group = ("planned" if fault.lossless else "crash" if moved
-                 else "no failover")
+        crash = any(step[0] in ("kill", "power", "freeze")
+                    for step in fault.steps)
+        group = ("planned" if fault.lossless else "no failover" if not moved
+                 else "crash" if crash else "handed over")
         self.gaps.setdefault(group, []).extend(gaps)
         if moved:
             self.windows.append(window)
         elif ("kill", "active", "sip") in fault.steps:
             self.restarts.append(window)
         self.failovers += moved
-        self.crash_failovers += moved and not fault.lossless
+        self.crash_failovers += group == "crash"
 
     def in_failover(self, when, repeat_s=0):
         """While another process took the calls over: by a fault that moved
