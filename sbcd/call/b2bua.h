@@ -140,7 +140,7 @@ struct call_ops {
 	 * `out`; 0 when it has no keys, or -errno, then nothing has changed. */
 	ssize_t (*reoffer)(void *ctx, struct leg *l, struct rec_dialog *d,
 			   char *out, size_t size);
-	/* The answer to that. */
+	/* The answer to that; without keys it is not looked at. */
 	int (*reanswer)(void *ctx, struct leg *l, struct rec_dialog *d,
 			const void *in, size_t size, struct call_refusal *why);
 	/* The exchange that was under way, if there was one; on all legs. */

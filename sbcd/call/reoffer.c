@@ -136,13 +136,10 @@ static int accepted(struct txn *t, const struct call_message *m,
 {
 	struct b2bua *b = t->call->owner;
 	uint64_t token = store_token(b);
-	int err = -EPROTO;
+	int err;
 
 	dialog_learn(d, m, false);
-	snprintf(why->text, sizeof(why->text), "No answer to our offer");
-	if (m->sdp_size)
-		err = b->ops->reanswer(b->ctx, t->leg, d, m->sdp, m->sdp_size,
-				       why);
+	err = b->ops->reanswer(b->ctx, t->leg, d, m->sdp, m->sdp_size, why);
 	b->ops->exchanged(b->ctx, t->call,
 			  err ? EXCHANGE_REFUSED : EXCHANGE_DONE);
 	if (leg_store(t->leg, d))

@@ -656,9 +656,15 @@ int media_reanswer(void *ctx, struct leg *l, struct rec_dialog *d,
 	struct relay r = {0};
 	int err;
 
-	if (size > REC_SDP_SIZE || !own_open(&r, ctx, l, d))
-		return -EINVAL;
-	err = own_answer(&r, in, size, &refusal);
+	/* The other half of a re-INVITE that a dead node has lost. */
+	if (!own_open(&r, ctx, l, d))
+		return 0;
+	err = -EPROTO;
+	if (!size || size > REC_SDP_SIZE)
+		snprintf(refusal.text, sizeof(refusal.text),
+			 "No answer to our offer");
+	else
+		err = own_answer(&r, in, size, &refusal);
 	if (err) {
 		pairs_back(d, &before);
 		refuse(why, refusal.warning, refusal.text);

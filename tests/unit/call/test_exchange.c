@@ -262,6 +262,26 @@ static void own_offer_of_another_node(void **state)
 	expect_silence();
 }
 
+/* A re-INVITE that a dead node has put in half: no reason to end the call. */
+static void the_other_half_is_lost(void **state)
+{
+	established();
+	assert_int_equal(ask(METHOD_INVITE, 'a', 2, "offer"), 0);
+	expect_sent("> INVITE 2 z");
+	{
+		struct txn *t =
+			txn_find(leg_at('a'), TXN_SERVER, METHOD_INVITE);
+		struct ha_key key = {only_call()->id, t->sub, REC_TXN};
+
+		assert_int_equal(fake_del(NULL, &key), 0);
+	}
+	fake_take_over();
+	respond(METHOD_INVITE, 'z', 200, "answer");
+	expect_sent("ACK 2 cloud");
+	assert_int_equal(only_call()->state, CALL_ESTABLISHED);
+	assert_int_equal(ask(METHOD_INVITE, 'a', 3, "offer"), 0);
+}
+
 /* ---- keys that run out
  * ------------------------------------------------------- */
 
@@ -400,6 +420,7 @@ int main(void)
 		CASE(own_offer_finds_nobody),
 		CASE(own_offer_and_bye),
 		CASE(own_offer_of_another_node),
+		CASE(the_other_half_is_lost),
 		CASE(keys_run_out),
 		CASE(keys_wear),
 		CASE(bad_keys_end_their_call),

@@ -650,17 +650,22 @@ static void own_offer_is_refused(void **state)
 	bye(&a, &um);
 }
 
-static void own_offer_gets_nonsense(void **state)
+static void own_offer_gets(const char *sdp)
 {
 	forked();
-	answer_to(&um, own_offer(), 200, NULL, NULL,
-		  srtp_text(40000, NULL, NULL));
+	answer_to(&um, own_offer(), 200, NULL, NULL, sdp);
 	expect(&um, "ACK");
 	expect(&um, "BYE");
 	answer_to(&um, keep(um.msg), 200, NULL, NULL, NULL);
 	expect(&pbx, "BYE");
 	answer_to(&pbx, keep(pbx.msg), 200, NULL, NULL, NULL);
 	keeper_expect_records(0);
+}
+
+static void own_offer_gets_nonsense(void **state)
+{
+	own_offer_gets(srtp_text(40000, NULL, NULL));
+	own_offer_gets(NULL);
 }
 
 /* ---- both sides
