@@ -52,7 +52,17 @@
 	X(media_record_rejected, "records that could not be applied")          \
 	X(media_rx_held, "packets not relayed: the direction forbids it")      \
 	X(media_rx_stale, "packets too old when a worker took over")           \
-	X(media_latched, "sources learned")
+	X(media_latched, "sources learned")                                    \
+	X(media_srtp_rx, "SRTP and SRTCP packets received")                    \
+	X(media_srtp_rx_bad_tag, "SRTP packets that are not authentic")        \
+	X(media_srtp_rx_bad_mki, "SRTP packets of a key that is not known")    \
+	X(media_srtp_rx_replayed, "SRTP packets that came before, or too old") \
+	X(media_srtp_rx_malformed, "SRTP packets refused otherwise")           \
+	X(media_srtp_tx, "SRTP and SRTCP packets sent")                        \
+	X(media_srtp_tx_repeated, "not sent: the number was used before")      \
+	X(media_srtp_tx_refused, "not sent under SRTP for another reason")     \
+	X(media_srtp_tx_held, "not sent: where the key stands was not told")   \
+	X(media_srtp_tx_restarted, "sources that began anew, renumbered")
 
 #define COUNTERS_ENUM(name, help) COUNTER_##name,
 enum counter_id {

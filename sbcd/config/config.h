@@ -124,8 +124,16 @@ struct config_sip_options { /* sip-config */
 	uint32_t max_calls;
 };
 
+enum srtp_engine_name {
+	SRTP_ENGINE_AUTO = 0,
+	SRTP_ENGINE_OPENSSL = 1,
+	SRTP_ENGINE_IPSEC_MB = 2,
+	SRTP_ENGINE_LIBSRTP2 = 3,
+};
+
 struct config_media_options { /* media-manager */
 	uint32_t threads; /* 0 = one a core, at most 4 */
+	uint8_t srtp_engine; /* enum srtp_engine_name */
 	/* what realms that say nothing get */
 	uint32_t guard_initial_ms, guard_subsequent_ms;
 };

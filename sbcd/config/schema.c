@@ -27,6 +27,14 @@ static const struct option_choice transports[] = {
 	{NULL, 0, false},
 };
 
+static const struct option_choice srtp_engines[] = {
+	{"auto", SRTP_ENGINE_AUTO, false},
+	{"openssl", SRTP_ENGINE_OPENSSL, false},
+	{"ipsec-mb", SRTP_ENGINE_IPSEC_MB, false},
+	{"libsrtp2", SRTP_ENGINE_LIBSRTP2, false},
+	{NULL, 0, false},
+};
+
 static const struct option_choice cdr_formats[] = {
 	{"both", CDR_FORMAT_BOTH, false},
 	{"json", CDR_FORMAT_JSON, false},
@@ -385,6 +393,14 @@ static const struct option_spec media_manager_options[] = {
 	 .max = 32,
 	 TARGET(config_media_options, threads),
 	 .help = "media threads; 0 = one a core, at most 4"},
+	{.name = "srtp-engine",
+	 .type = OPT_ENUM,
+	 .def = "auto",
+	 .choices = srtp_engines,
+	 TARGET(config_media_options, srtp_engine),
+	 .help = "what encrypts; auto = the fastest that runs on this machine. "
+		 "libsrtp2 is for comparisons: no SRTP call survives a "
+		 "failover with it"},
 	{.name = "initial-guard-timer",
 	 .type = OPT_UINT,
 	 .def = "300",

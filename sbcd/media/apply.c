@@ -102,6 +102,9 @@ static int install(struct media_control *c, struct media_entry *e,
 		return -EINVAL;
 	t = c->threads[s->shard];
 	if (e->stream && e->thread != t) {
+		/* Keys that were used would begin anew. */
+		if (media_stream_is_srtp(s))
+			return -EINVAL;
 		err = remove_old(e, false);
 		if (err)
 			return err;
@@ -124,6 +127,7 @@ static void put_media(struct media_control *c, const struct ha_key *key,
 		.nifs = &c->nifs,
 		.config = c->config,
 		.now_ns = clock_mono_ns(),
+		.srtp = c->srtp,
 	};
 	struct media_stream *s;
 	struct media_entry *e;
@@ -133,7 +137,7 @@ static void put_media(struct media_control *c, const struct ha_key *key,
 		return;
 	}
 	if (media_stream_build(&s, key, &c->media, &params)) {
-		refuse(c, key, "no such interface or port");
+		refuse(c, key, "no such interface, port or key");
 		return;
 	}
 	e = entry_add(c, key);

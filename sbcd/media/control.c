@@ -15,7 +15,7 @@ enum {
 	LINK_BUDGET =
 		64, /* messages a turn: forwarded packets wait meanwhile */
 	EVENTS = 16,
-	MSTATE_MAX_BYTES = 4096,
+	MSTATE_MAX_BYTES = 16384,
 	RETRY_MS = 20, /* while the link is full */
 };
 
@@ -37,6 +37,35 @@ int media_control_post_all(struct media_control *c, enum media_cmd_type type)
 /* ---- link callbacks
  * -------------------------------------------------------------- */
 
+/* As the first configuration has it: contexts and engines are of a kind. */
+static int start_srtp(struct media_control *c)
+{
+	static const char *const names[] = {
+		[SRTP_ENGINE_AUTO] = NULL,
+		[SRTP_ENGINE_OPENSSL] = "openssl",
+		[SRTP_ENGINE_IPSEC_MB] = "ipsec-mb",
+		[SRTP_ENGINE_LIBSRTP2] = "libsrtp2",
+	};
+	const char *name = names[c->config->media.srtp_engine];
+	int err;
+
+	if (c->srtp)
+		return 0;
+	err = msrtp_engine_create(&c->srtp, name);
+	if (err == -ENOTSUP) {
+		log_warn("event=srtp-engine engine=%s error=\"not on this "
+			 "CPU\"",
+			 name);
+		err = msrtp_engine_create(&c->srtp, NULL);
+	}
+	if (err)
+		log_err("event=srtp-engine error=\"%s\"", strerror(-err));
+	else
+		log_info("event=srtp-engine engine=%s",
+			 msrtp_engine_name(c->srtp));
+	return err;
+}
+
 static int take_config(void *ctx, const char *text, const char *node_text)
 {
 	struct media_control *c = ctx;
@@ -53,7 +82,8 @@ static int take_config(void *ctx, const char *text, const char *node_text)
 	log_init(node.name, "media", node.log_level);
 	config_destroy(c->config);
 	c->config = config;
-	return 0;
+	c->failed = start_srtp(c) != 0;
+	return c->failed ? -EIO : 0;
 }
 
 static void keeper_gone(void *ctx)

@@ -16,6 +16,7 @@
 #include "sbcd/media/forward_send.h"
 #include "sbcd/media/ports.h"
 #include "sbcd/media/registry.h"
+#include "sbcd/media/srtp.h"
 #include "sbcd/media/thread.h"
 #include "sbcd/record/link.h"
 
@@ -31,6 +32,7 @@ struct media_control {
 	struct worker_link *link;
 	struct counters *counters;
 	struct config *config;
+	struct msrtp_engine *srtp; /* makes contexts; packets: the threads' */
 	int epoll_fd, notify_fd;
 	bool gone;
 	bool failed; /* the keeper's words make no sense: exit code 1 */

@@ -161,6 +161,8 @@ static int start_threads(struct media_control *c, unsigned wanted)
 			.index = c->threads_len,
 			.io = &media_io_raw,
 			.counters = c->counters,
+			.srtp_engine =
+				c->srtp ? msrtp_engine_name(c->srtp) : NULL,
 			.notify_fd = c->notify_fd,
 		};
 		struct media_cmd *cmd = NULL;

@@ -23,8 +23,8 @@ struct media_flow;
 enum {
 	MEDIA_BATCH = 64,
 	MEDIA_PAYLOAD_MAX_BYTES = 1984,
-	/* Room behind a payload: SRTP tag, MKI, SRTCP index. */
-	MEDIA_TAIL_BYTES = 64,
+	/* Room behind a payload: SRTCP index, MKI, SRTP tag. */
+	MEDIA_TAIL_BYTES = 4 + 128 + 16,
 	/* What waited longer while nobody read is from another time: longer
 	 * than a worker takes to restart on a busy machine, no more. */
 	MEDIA_STALE_MS = 5000,

@@ -135,6 +135,7 @@ static json_t *flow_to_json(const struct media_flow *f, uint64_t now_ns)
 	json_object_set_new(o, "tx-packets", number(f->tx_packets));
 	json_object_set_new(o, "tx-bytes", number(f->tx_bytes));
 	json_object_set_new(o, "wrong-source", number(f->refused));
+	json_object_set_new(o, "srtp-refused", number(f->srtp_refused));
 	json_object_set_new(o, "silent-ms", silence(f, now_ns));
 	return o;
 }

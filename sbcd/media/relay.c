@@ -2,9 +2,55 @@
 
 #include <string.h>
 
+#include "sbcd/base/log.h"
+
 static void tally(struct media_relay *r, enum counter_id id)
 {
 	r->tally[id]++;
+}
+
+static const enum counter_id received_as[SRTP_RESULTS] = {
+	[SRTP_OK] = COUNTER_media_srtp_rx,
+	[SRTP_MALFORMED] = COUNTER_media_srtp_rx_malformed,
+	[SRTP_NO_ROOM] = COUNTER_media_srtp_rx_malformed,
+	[SRTP_BAD_MKI] = COUNTER_media_srtp_rx_bad_mki,
+	[SRTP_BAD_TAG] = COUNTER_media_srtp_rx_bad_tag,
+	[SRTP_REPEATED] = COUNTER_media_srtp_rx_replayed,
+	[SRTP_TOO_OLD] = COUNTER_media_srtp_rx_replayed,
+	[SRTP_MANY_STREAMS] = COUNTER_media_srtp_rx_malformed,
+	[SRTP_EXHAUSTED] = COUNTER_media_srtp_rx_malformed,
+	[SRTP_BAD_FLAG] = COUNTER_media_srtp_rx_malformed,
+	[SRTP_ENGINE_FAILED] = COUNTER_media_srtp_rx_malformed,
+};
+
+static enum counter_id sent_as(enum srtp_result result)
+{
+	switch (result) {
+	case SRTP_OK:
+		return COUNTER_media_srtp_tx;
+	case SRTP_REPEATED:
+	case SRTP_TOO_OLD:
+		return COUNTER_media_srtp_tx_repeated;
+	default:
+		return COUNTER_media_srtp_tx_refused;
+	}
+}
+
+static void tell_srtp(struct media_relay *r)
+{
+	struct srtp_tally *t = &r->srtp_tally;
+	bool bad = false;
+
+	for (int i = 0; i < SRTP_RESULTS; i++) {
+		r->tally[received_as[i]] += t->received[i];
+		r->tally[sent_as((enum srtp_result)i)] += t->sent[i];
+		bad |= i != SRTP_OK && (t->received[i] || t->sent[i]);
+	}
+	r->tally[COUNTER_media_srtp_tx_restarted] += t->restarts;
+	memset(t, 0, sizeof(*t));
+	if (bad)
+		log_rated(LOG_WARNING, "event=srtp-refused see=\"show "
+				       "counters, media_srtp_*\"");
 }
 
 void media_relay_tell(struct media_relay *r)
@@ -15,6 +61,7 @@ void media_relay_tell(struct media_relay *r)
 		r->io->tx_errors - r->tx_errors_told;
 	r->tx_packets_told = r->io->tx_packets;
 	r->tx_errors_told = r->io->tx_errors;
+	tell_srtp(r);
 	for (unsigned i = 0; i < COUNTER_COUNT; i++) {
 		if (!r->tally[i])
 			continue;
@@ -77,26 +124,6 @@ static void check_source(struct media_relay *r, struct media_packet *p,
 	tally(r, COUNTER_media_rx_wrong_source);
 }
 
-/* Hands out maximal runs of packets of one transform. */
-static void run_transform(struct media_packet **packets, unsigned len,
-			  bool send, uint64_t now_ns)
-{
-	unsigned at = 0;
-
-	while (at < len) {
-		const struct media_transform *t = packets[at]->flow->transform;
-		unsigned end = at + 1;
-
-		while (end < len && packets[end]->flow->transform == t)
-			end++;
-		if (t && send)
-			t->send(packets + at, end - at, now_ns);
-		else if (t)
-			t->receive(packets + at, end - at, now_ns);
-		at = end;
-	}
-}
-
 static void mark_changed(struct media_relay *r, struct media_stream *s)
 {
 	for (unsigned i = 0; i < r->changed_len; i++)
@@ -117,7 +144,6 @@ static void count_rtp(struct media_packet *p, uint64_t now_ns)
 		media_flow_resumed(f, now_ns);
 	f->last_rtp_ns = now_ns;
 	f->latch.last_ns = now_ns;
-	f->stream->packets_since_put++;
 	if (stream_is_opaque(f->stream) || rtp_parse(&h, p->data, p->size)) {
 		f->rx.packets++;
 		f->rx.bytes += p->size;
@@ -148,6 +174,7 @@ static bool commit(struct media_relay *r, struct media_packet *p,
 	case LATCH_ACCEPT:
 		break;
 	}
+	s->packets_since_put++;
 	if (p->rtcp) {
 		f->rtcp_packets++;
 		f->last_rtcp_ns = now_ns;
@@ -180,14 +207,22 @@ static void queue(struct media_relay *r, struct media_flow *to, bool rtcp,
 	r->io->ops->send(r->io, &tx);
 }
 
-/* Packets that were copied for a transform go out in one burst. */
+/* Would a node that takes over now know what was used? */
+static bool is_held(struct media_relay *r, struct media_stream *s)
+{
+	if (s->packets_since_put >= MEDIA_HELD_PACKETS)
+		s->reserve = true;
+	return s->reserve && !(r->reserve && r->reserve(r->reserve_ctx, s));
+}
+
+/* Packets that were copied for SRTP go out in one burst. */
 static void send_copies(struct media_relay *r, uint64_t now_ns)
 {
 	struct media_packet *burst[MEDIA_BATCH];
 
 	for (unsigned i = 0; i < r->copies_len; i++)
 		burst[i] = &r->copies[i];
-	run_transform(burst, r->copies_len, true, now_ns);
+	srtp_flow_send(r->srtp, burst, r->copies_len, now_ns, &r->srtp_tally);
 	for (unsigned i = 0; i < r->copies_len; i++) {
 		struct media_packet *p = &r->copies[i];
 
@@ -207,8 +242,16 @@ static void send_one(struct media_relay *r, const struct media_packet *p,
 		tally(r, COUNTER_media_tx_no_destination);
 		return;
 	}
-	if (!to->transform) {
+	if (!to->srtp) {
 		queue(r, to, p->rtcp, p->data, p->size);
+		return;
+	}
+	if (!r->srtp) {
+		tally(r, COUNTER_media_srtp_tx_refused);
+		return;
+	}
+	if (is_held(r, to->stream)) {
+		tally(r, COUNTER_media_srtp_tx_held);
 		return;
 	}
 	if (r->copies_len == MEDIA_BATCH)
@@ -258,7 +301,8 @@ static void relay_packets(struct media_relay *r, struct media_packet *packets,
 		if (!p->drop)
 			burst[n++] = p;
 	}
-	run_transform(burst, n, false, now_ns);
+	if (r->srtp)
+		srtp_flow_receive(r->srtp, burst, n, now_ns, &r->srtp_tally);
 	for (unsigned i = 0; i < n; i++)
 		if (!burst[i]->drop && commit(r, burst[i], now_ns))
 			fan_out(r, burst[i], now_ns);

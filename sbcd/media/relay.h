@@ -4,8 +4,8 @@
  * of the stream, send. In forward mode the batch goes to the peer node
  * instead, untouched.
  *
- * The steps run over the whole batch one after the other, so that an SRTP
- * engine behind the transform hook gets bursts.
+ * The steps run over the whole batch one after the other, so that the SRTP
+ * engine gets bursts.
  *
  * Layer: media. Media worker; one object per relay thread, used by it alone.
  */
@@ -16,21 +16,14 @@
 #include <stdint.h>
 #include "sbcd/base/counters.h"
 #include "sbcd/media/io.h"
+#include "sbcd/media/srtp_flow.h"
 #include "sbcd/media/stream.h"
 
 /*
- * What is done to packets between the wire and the relay. Both ends of a
- * burst belong to the same transform, not to the same flow. A packet that is
- * refused gets drop = true.
+ * A stream may not send under SRTP before its state is on its way to the
+ * keeper: sees to it that it is, and says whether it is now.
  */
-struct media_transform {
-	void (*receive)(struct media_packet **packets, unsigned len,
-			uint64_t now_ns);
-	/* data is a copy, data[size + MEDIA_TAIL_BYTES] is writable; flow is
-	 * the one it goes to. */
-	void (*send)(struct media_packet **packets, unsigned len,
-		     uint64_t now_ns);
-};
+typedef bool media_reserve_fn(void *ctx, struct media_stream *s);
 
 /* Takes a packet instead of the relay (planned switchover). */
 typedef void media_forward_fn(void *ctx, const struct media_packet *p);
@@ -40,6 +33,10 @@ struct media_relay {
 	struct counters *counters;
 	media_forward_fn *forward; /* NULL: relay */
 	void *forward_ctx;
+	media_reserve_fn *reserve;
+	void *reserve_ctx;
+	struct msrtp_engine *srtp; /* of this thread; NULL: no SRTP here */
+	struct srtp_tally srtp_tally;
 	uint64_t rx_packets, batches;
 	/* Of this batch: added to the shared counters once at its end. */
 	uint64_t tally[COUNTER_COUNT];
@@ -47,7 +44,7 @@ struct media_relay {
 	/* Streams whose state changed in this batch. */
 	struct media_stream *changed[MEDIA_BATCH];
 	unsigned changed_len;
-	/* Copies for transforms that write. */
+	/* Copies for SRTP, which works in place. */
 	struct media_packet copies[MEDIA_BATCH];
 	unsigned copies_len;
 	uint8_t copy_data[MEDIA_BATCH]

@@ -11,6 +11,7 @@ struct msrtp {
 	struct msrtp_key *old; /* before the last re-key, or NULL */
 	uint64_t old_until_ns;
 	uint8_t direction;
+	bool used; /* packets went through */
 };
 
 /* ---- engines -------------------------------------------------------------
@@ -115,6 +116,7 @@ void msrtp_protect(struct msrtp_engine *e, struct msrtp_packet *packets,
 			assert(s->direction == SRTP_SEND &&
 			       s->key->ops == e->ops);
 			packets[j].key = s->key;
+			s->used = true;
 		}
 		e->ops->protect(e, packets + i, len);
 	}
@@ -165,6 +167,7 @@ void msrtp_unprotect(struct msrtp_engine *e, struct msrtp_packet *packets,
 
 		assert(s->direction == SRTP_RECEIVE && s->key->ops == e->ops);
 		packets[i].key = s->key;
+		s->used = true;
 		if (s->old && now_ns >= s->old_until_ns)
 			old_drop(s);
 		if (s->old || i - from == SRTP_BURST_MAX) {
@@ -294,6 +297,21 @@ int msrtp_rekey(struct msrtp *s, struct msrtp_engine *e,
 /* ---- continuity ----------------------------------------------------------
  */
 
+int msrtp_set_rtcp_base(struct msrtp *s, uint32_t base)
+{
+	if (!s->key->ops->seal)
+		return -ENOTSUP;
+	if (base > SRTCP_INDEX_MAX || s->direction != SRTP_SEND)
+		return -EINVAL;
+	s->key->rtcp_base = base;
+	return 0;
+}
+
+uint32_t msrtp_rtcp_base(const struct msrtp *s)
+{
+	return s->key->rtcp_base;
+}
+
 size_t msrtp_export(const struct msrtp *s, struct msrtp_position *out,
 		    size_t max)
 {
@@ -353,11 +371,12 @@ int msrtp_import(struct msrtp *s, const struct msrtp_position *positions,
 {
 	if (!s->key->ops->seal)
 		return -ENOTSUP;
-	if (s->key->streams_len)
+	if (s->used)
 		return -EBUSY;
 	if (margin->rtp >= 0x8000 || margin->rtcp > SRTCP_INDEX_MAX ||
 	    !positions_valid(positions, n))
 		return -EINVAL;
+	msrtp_streams_forget(s->key);
 	for (size_t i = 0; i < n; i++) {
 		struct msrtp_stream *t =
 			msrtp_stream_add(s->key, positions[i].ssrc);

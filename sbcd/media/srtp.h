@@ -179,7 +179,8 @@ struct msrtp_margin {
 size_t msrtp_export(const struct msrtp *s, struct msrtp_position *out,
 		    size_t max);
 /*
- * Goes on where another node was, in a context no packet went through.
+ * Goes on where another node was, in a context no packet went through; what
+ * was imported before is forgotten.
  * Everything up to index + margin is refused from then on; a sender's SRTCP
  * goes on behind rtcp_index + margin. What is exported afterwards includes
  * the margins: put it before the first packet, so that a second crash begins
@@ -192,5 +193,13 @@ size_t msrtp_export(const struct msrtp *s, struct msrtp_position *out,
 int msrtp_import(struct msrtp *s, const struct msrtp_position *positions,
 		 size_t n, const struct msrtp_margin *margin)
 	__attribute__((warn_unused_result));
+/*
+ * Sending: SSRCs that are new from now on begin their SRTCP behind `base`.
+ * What another node began and nobody knows of is left out so. -EINVAL,
+ * -ENOTSUP.
+ */
+int msrtp_set_rtcp_base(struct msrtp *s, uint32_t base)
+	__attribute__((warn_unused_result));
+uint32_t msrtp_rtcp_base(const struct msrtp *s);
 
 #endif

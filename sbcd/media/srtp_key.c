@@ -110,7 +110,14 @@ struct msrtp_stream *msrtp_stream_add(struct msrtp_key *k, uint32_t ssrc)
 		return NULL;
 	s = msrtp_stream_at(k, k->streams_len++);
 	*s = (struct msrtp_stream){.ssrc = ssrc};
+	if (k->rtcp_base)
+		msrtp_window_close(&s->rtcp_window, k->rtcp_base);
 	return s;
+}
+
+void msrtp_streams_forget(struct msrtp_key *k)
+{
+	k->streams_len = 0;
 }
 
 /* ---- key derivation ------------------------------------------------------

@@ -59,6 +59,7 @@ struct msrtp_key {
 	uint8_t suite, flags, direction, mki_size;
 	uint64_t mki;
 	struct msrtp_session rtp, rtcp;
+	uint32_t rtcp_base; /* SRTCP of new streams begins behind it */
 	unsigned unknown; /* packets of new streams in the burst */
 	unsigned streams_len;
 	struct msrtp_stream streams[SRTP_STREAMS_INLINE];
@@ -165,5 +166,6 @@ struct msrtp_stream *msrtp_stream_find(struct msrtp_key *k, uint32_t ssrc);
 struct msrtp_stream *msrtp_stream_at(const struct msrtp_key *k, unsigned n);
 /* NULL: SRTP_STREAMS_MAX, or no memory. */
 struct msrtp_stream *msrtp_stream_add(struct msrtp_key *k, uint32_t ssrc);
+void msrtp_streams_forget(struct msrtp_key *k);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sbcd/media/mos.h"
+#include "sbcd/media/srtp_flow.h"
 
 /* ---- building
  * ---------------------------------------------------------------- */
@@ -143,6 +144,9 @@ int media_stream_build(struct media_stream **out, const struct ha_key *key,
 	for (unsigned i = 0; i < s->flows_len; i++) {
 		s->flows[i].stream = s;
 		err = flow_build(&s->flows[i], &rec->flows[i], p);
+		if (!err)
+			err = srtp_flow_build(&s->flows[i].srtp, p->srtp, rec,
+					      rec->flows[i].leg);
 		if (err)
 			goto err_free;
 	}
@@ -153,8 +157,16 @@ int media_stream_build(struct media_stream **out, const struct ha_key *key,
 	return 0;
 
 err_free:
-	free(s);
+	media_stream_free(s);
 	return err;
+}
+
+bool media_stream_is_srtp(const struct media_stream *s)
+{
+	for (unsigned i = 0; i < s->flows_len; i++)
+		if (s->flows[i].srtp)
+			return true;
+	return false;
 }
 
 size_t media_stream_size(const struct media_stream *s)
@@ -164,6 +176,10 @@ size_t media_stream_size(const struct media_stream *s)
 
 void media_stream_free(struct media_stream *s)
 {
+	if (!s)
+		return;
+	for (unsigned i = 0; i < s->flows_len; i++)
+		srtp_flow_free(s->flows[i].srtp);
 	free(s);
 }
 
@@ -199,6 +215,7 @@ static void flow_inherit(struct media_flow *f, const struct media_flow *old,
 	f->tx_packets = old->tx_packets;
 	f->tx_bytes = old->tx_bytes;
 	f->refused = old->refused;
+	f->srtp_refused = old->srtp_refused;
 	f->gap_since_ns = old->gap_since_ns;
 	f->gap_us = old->gap_us;
 	f->gap_max_ms = old->gap_max_ms;
@@ -217,9 +234,26 @@ static void flow_inherit(struct media_flow *f, const struct media_flow *old,
 	flow_aim(f);
 }
 
-void media_stream_inherit(struct media_stream *s,
-			  const struct media_stream *old, uint64_t now_ns)
+/* By the leg, whatever else changed: a key that was used stays used. */
+static void inherit_srtp(struct media_stream *s, struct media_stream *old)
 {
+	for (unsigned i = 0; i < s->flows_len; i++) {
+		struct media_flow *f = &s->flows[i];
+
+		for (unsigned j = 0; f->srtp && j < old->flows_len; j++) {
+			if (old->flows[j].leg != f->leg || !old->flows[j].srtp)
+				continue;
+			srtp_flow_inherit(f->srtp, old->flows[j].srtp);
+			break;
+		}
+	}
+	s->reserve = old->reserve;
+}
+
+void media_stream_inherit(struct media_stream *s, struct media_stream *old,
+			  uint64_t now_ns)
+{
+	inherit_srtp(s, old);
 	s->guard = old->guard;
 	s->put_wanted = old->put_wanted;
 	s->last_put_ns = old->last_put_ns;
@@ -343,6 +377,12 @@ void media_stream_restore(struct media_stream *s, const struct rec_mstate *m,
 			latch_restore(&f->latch_rtcp, &r->learned_rtcp, now_ns);
 		flow_aim(f);
 	}
+	for (unsigned i = 0; i < s->flows_len; i++)
+		if (s->flows[i].srtp)
+			s->reserve |= srtp_flow_restore(
+				s->flows[i].srtp, s->flows[i].leg, m->srtp,
+				m->srtp_len < REC_SRTP_MAX ? m->srtp_len
+							   : REC_SRTP_MAX);
 }
 
 /* Until two packets came here, what the node before us saw. */
@@ -350,6 +390,18 @@ static uint32_t flow_jitter_us(const struct media_flow *f)
 {
 	return f->rx.clock_hz ? rtp_stats_jitter_us(&f->rx)
 			      : f->jitter_before_us;
+}
+
+/* What was sent must not be missing; of the rest the newest. */
+static void export_srtp(const struct media_stream *s, struct rec_mstate *m)
+{
+	for (int sent = 1; sent >= 0; sent--)
+		for (unsigned i = 0; i < s->flows_len; i++)
+			if (s->flows[i].srtp)
+				m->srtp_len += (uint16_t)srtp_flow_export(
+					s->flows[i].srtp, s->flows[i].leg, sent,
+					m->srtp + m->srtp_len,
+					REC_SRTP_MAX - m->srtp_len);
 }
 
 void media_stream_export(const struct media_stream *s, struct rec_mstate *m,
@@ -383,6 +435,7 @@ void media_stream_export(const struct media_stream *s, struct rec_mstate *m,
 			r->last_rx_ms = wall_ms - (now_ns - f->last_rtp_ns) /
 							  MEDIA_NS_PER_MS;
 	}
+	export_srtp(s, m);
 }
 
 bool media_stream_put_due(const struct media_stream *s, uint64_t now_ns)

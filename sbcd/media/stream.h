@@ -24,7 +24,8 @@
 #include "sbcd/record/kinds.h"
 
 struct media_stream;
-struct media_transform;
+struct msrtp_engine;
+struct srtp_flow;
 
 #define MEDIA_NS_PER_MS ((uint64_t)1000000)
 
@@ -33,6 +34,8 @@ enum {
 	MEDIA_RTCP_LATCH_SILENCE_MS = 15000, /* RTCP comes every 5 s */
 	MEDIA_PUT_PERIOD_MS = 10000,
 	MEDIA_PUT_PACKETS = 8192,
+	/* So many since the last put are too many to send more under SRTP. */
+	MEDIA_HELD_PACKETS = 2 * MEDIA_PUT_PACKETS,
 	/* Whoever alternates SSRC or source does not flood the records. */
 	MEDIA_PUT_MIN_MS = 250,
 	MEDIA_FLOW_MAX_BYTES = 512,
@@ -43,8 +46,7 @@ struct media_flow {
 	struct media_stream *stream;
 	struct media_endpoint *endpoint; /* NULL: no address yet, inert */
 	const struct media_nif *nif;
-	const struct media_transform *transform; /* SRTP; NULL: plain */
-	void *transform_state;
+	struct srtp_flow *srtp; /* NULL: plain */
 
 	/* from the record */
 	struct addr local, remote, remote_rtcp;
@@ -64,6 +66,7 @@ struct media_flow {
 	uint64_t rtcp_packets;
 	uint64_t tx_packets, tx_bytes; /* to this side, RTP and RTCP */
 	uint64_t refused; /* from a wrong source */
+	uint64_t srtp_refused; /* not authentic, repeated */
 
 	/* over a take-over */
 	uint64_t gap_since_ns; /* waits for its first packet since; 0 = no */
@@ -82,6 +85,9 @@ struct media_stream {
 	uint8_t guard; /* enum rec_guard */
 	uint8_t flows_len;
 	bool put_wanted; /* something changed that the peer must know */
+	/* Nothing is sent under SRTP before the state is on its way. */
+	bool reserve, reserve_put;
+	unsigned reserve_at; /* where in the ring */
 	uint16_t shard;
 	uint32_t guard_initial_ms, guard_subsequent_ms;
 	uint64_t last_put_ns;
@@ -92,18 +98,21 @@ struct media_stream {
 struct media_stream_params {
 	const struct media_nifs *nifs;
 	const struct config *config; /* DSCP of the realms; may be NULL */
+	struct msrtp_engine *srtp; /* makes contexts; NULL: plain RTP only */
 	uint64_t now_ns;
 };
 
 /*
  * -EINVAL: the record makes no sense (no flows, unknown interface or port,
- * flows on different shards); -ENOMEM. free() with media_stream_free().
+ * flows on different shards, keys nobody offers); -ENOTSUP: SRTP without an
+ * engine, or one that cannot; -ENOMEM. free() with media_stream_free().
  */
 int media_stream_build(struct media_stream **out, const struct ha_key *key,
 		       const struct rec_media *rec,
 		       const struct media_stream_params *p)
 	__attribute__((warn_unused_result));
 void media_stream_free(struct media_stream *s);
+bool media_stream_is_srtp(const struct media_stream *s);
 /* Bytes of the object; never changes. */
 size_t media_stream_size(const struct media_stream *s);
 
@@ -111,8 +120,8 @@ size_t media_stream_size(const struct media_stream *s);
  * ------------------------------------------------------------ */
 
 /* Takes over what `old` learned; a changed remote address is learned anew. */
-void media_stream_inherit(struct media_stream *s,
-			  const struct media_stream *old, uint64_t now_ns);
+void media_stream_inherit(struct media_stream *s, struct media_stream *old,
+			  uint64_t now_ns);
 /* Ports of the flows point here, or no more. Return ports claimed/released. */
 unsigned media_stream_claim(struct media_stream *s);
 unsigned media_stream_release(struct media_stream *s);

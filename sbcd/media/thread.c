@@ -122,6 +122,29 @@ static bool report(struct media_thread *t, struct media_stream *s,
 	return true;
 }
 
+/*
+ * On its way is: the control thread has handed it to the keeper, which is
+ * another process and outlives this one. To the other node it goes before
+ * that can have joined again.
+ */
+static bool reserve(void *ctx, struct media_stream *s)
+{
+	struct media_thread *t = ctx;
+	unsigned tail;
+
+	if (!s->reserve_put) {
+		s->reserve_put = report(t, s, clock_mono_ns());
+		s->reserve_at = atomic_load_explicit(&t->ring_head,
+						     memory_order_relaxed);
+		return false;
+	}
+	tail = atomic_load_explicit(&t->ring_tail, memory_order_acquire);
+	if ((int)(tail - s->reserve_at) < 0)
+		return false;
+	s->reserve = s->reserve_put = false;
+	return true;
+}
+
 static void finish(struct media_thread *t, struct media_cmd *c)
 {
 	pthread_mutex_lock(&t->mutex);
@@ -339,8 +362,11 @@ static void activate(struct media_thread *t, uint64_t since_ns)
 	if (t->active)
 		return;
 	t->active = true;
-	for (struct media_stream *s = t->streams; s; s = s->next)
+	for (struct media_stream *s = t->streams; s; s = s->next) {
 		media_stream_activate(s, now_ns, since_ns);
+		if (s->reserve)
+			(void)reserve(t, s);
+	}
 	for (unsigned i = 0; i < t->sockets_len; i++)
 		socket_watch(t, &t->sockets[i]);
 }
@@ -559,9 +585,16 @@ int media_thread_start(struct media_thread **out,
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&t->taken, &attr);
 	pthread_condattr_destroy(&attr);
-	err = p->io->create(&t->relay.io);
+	t->relay.reserve = reserve;
+	t->relay.reserve_ctx = t;
+	err = p->srtp_engine
+		      ? msrtp_engine_create(&t->relay.srtp, p->srtp_engine)
+		      : 0;
 	if (err)
 		goto err_free;
+	err = p->io->create(&t->relay.io);
+	if (err)
+		goto err_engine;
 	err = thread_fds(t);
 	if (err)
 		goto err_io;
@@ -576,6 +609,8 @@ err_fds:
 	close(t->epoll_fd);
 err_io:
 	t->relay.io->ops->destroy(t->relay.io);
+err_engine:
+	msrtp_engine_destroy(t->relay.srtp);
 err_free:
 	free(t);
 	return err;
@@ -607,6 +642,7 @@ void media_thread_stop(struct media_thread *t)
 		close(t->sockets[i].fd);
 	forward_sender_destroy(t->sender);
 	t->relay.io->ops->destroy(t->relay.io);
+	msrtp_engine_destroy(t->relay.srtp);
 	close(t->wake_fd);
 	close(t->epoll_fd);
 	pthread_mutex_destroy(&t->mutex);

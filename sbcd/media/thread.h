@@ -19,6 +19,7 @@
 #include "sbcd/media/forward_send.h"
 #include "sbcd/media/gaps.h"
 #include "sbcd/media/io.h"
+#include "sbcd/media/srtp.h"
 #include "sbcd/media/stream.h"
 
 enum media_cmd_type {
@@ -82,6 +83,7 @@ struct media_thread_params {
 	unsigned index;
 	const struct media_io_ops *io;
 	struct counters *counters;
+	const char *srtp_engine; /* msrtp_engine_name(); NULL: no SRTP */
 	int notify_fd; /* eventfd, written when something came back */
 };
 

@@ -176,9 +176,23 @@ static const struct record_field mflow_fields[] = {
 	END,
 };
 
+static const struct record_field srtp_fields[] = {
+	FIELD(1, RT_U16, rec_srtp, leg),
+	FIELD(2, RT_U32, rec_srtp, number),
+	FIELD(3, RT_BOOL, rec_srtp, sent),
+	FIELD(4, RT_BOOL, rec_srtp, any),
+	FIELD(5, RT_U32, rec_srtp, ssrc),
+	FIELD(6, RT_BOOL, rec_srtp, rtp),
+	FIELD(7, RT_U64, rec_srtp, index),
+	FIELD(8, RT_U32, rec_srtp, rtcp_index),
+	FIELD(9, RT_U16, rec_srtp, seq_offset),
+	END,
+};
+
 static const struct record_field mstate_fields[] = {
 	FIELD(1, RT_U8, rec_mstate, guard),
 	ARRAY(2, rec_mstate, flows, mflow_fields),
+	ARRAY(3, rec_mstate, srtp, srtp_fields),
 	END,
 };
 

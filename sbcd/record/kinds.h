@@ -49,6 +49,9 @@ enum {
 	REC_CDR_MEDIA_MAX = 16, /* flows of a call that are accounted for */
 	REC_QUARANTINE_MAX = 64, /* slots */
 	REC_KEYS_MAX = 48, /* of a stream, all flows */
+	/* SSRCs that may be sent under one key, and all of a stream. */
+	REC_SRTP_SENT_MAX = 24,
+	REC_SRTP_MAX = 120,
 	REC_KEY_SIZE = 48, /* master key and salt; the longest has 46 */
 	REC_LOST_MAX = 16, /* lost calls a failover report names */
 };
@@ -280,12 +283,27 @@ struct rec_mflow {
 	uint32_t gap_ms; /* longest silence that a failover made */
 };
 
+/* How far a key went with one SSRC: what was sent must not come again. */
+struct rec_srtp {
+	uint16_t leg;
+	uint32_t number; /* of the key (rec_key) */
+	bool sent; /* with our key; else received under the peer's */
+	bool any; /* of SSRCs that are not listed: their SRTCP begins behind */
+	uint32_t ssrc;
+	bool rtp; /* `index` counts */
+	uint64_t index; /* 48 bits, the highest used */
+	uint32_t rtcp_index; /* 31 bits, the highest used or reserved */
+	uint16_t seq_offset; /* sent: what is added to the source's */
+};
+
 enum rec_guard { GUARD_QUIET = 0, GUARD_INITIAL = 1, GUARD_SUBSEQUENT = 2 };
 
 struct rec_mstate {
 	uint8_t guard; /* enum rec_guard: why the stream is reported dead */
 	uint16_t flows_len;
 	struct rec_mflow flows[REC_FLOWS_MAX]; /* same order as rec_media */
+	uint16_t srtp_len;
+	struct rec_srtp srtp[REC_SRTP_MAX];
 };
 
 /* A connection-oriented transport to a session agent worth re-opening. */

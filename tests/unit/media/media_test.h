@@ -79,16 +79,24 @@ static UNUSED struct rec_media record_of(uint16_t port)
 	return r;
 }
 
-static UNUSED struct media_stream *stream_of(const struct media_nifs *n,
-					     const struct rec_media *r,
-					     uint64_t now_ns)
+static UNUSED struct media_stream *stream_with(const struct media_nifs *n,
+					       const struct rec_media *r,
+					       struct msrtp_engine *e,
+					       uint64_t now_ns)
 {
 	struct ha_key key = {.id = 0, .sub = 1, .kind = REC_MEDIA};
-	struct media_stream_params p = {.nifs = n, .now_ns = now_ns};
+	struct media_stream_params p = {.nifs = n, .now_ns = now_ns, .srtp = e};
 	struct media_stream *s = NULL;
 
 	assert_int_equal(media_stream_build(&s, &key, r, &p), 0);
 	return s;
+}
+
+static UNUSED struct media_stream *stream_of(const struct media_nifs *n,
+					     const struct rec_media *r,
+					     uint64_t now_ns)
+{
+	return stream_with(n, r, NULL, now_ns);
 }
 
 /* Version 2, no extension; returns the size (12 + payload). */
