@@ -7,7 +7,8 @@
 
 static_assert((int)SRTP_RTCP_MARGIN >= 2 * (int)MEDIA_HELD_PACKETS,
 	      "a margin covers what is sent between two puts");
-static_assert((int)REC_SRTP_SENT_MAX <= (int)SRTP_STREAMS_MAX, "the record has all");
+static_assert((int)REC_SRTP_SENT_MAX <= (int)SRTP_STREAMS_MAX,
+	      "the record has all");
 
 struct slot {
 	struct msrtp *context; /* NULL: none */
@@ -281,8 +282,7 @@ static bool slot_restore(struct srtp_flow *f, struct slot *s, uint16_t leg,
 bool srtp_flow_restore(struct srtp_flow *f, uint16_t leg,
 		       const struct rec_srtp *at, size_t n)
 {
-	if (f->kept.context &&
-	    !slot_restore(f, &f->kept, leg, true, at, n)) {
+	if (f->kept.context && !slot_restore(f, &f->kept, leg, true, at, n)) {
 		msrtp_destroy(f->kept.context);
 		f->kept.context = NULL;
 	}
@@ -413,8 +413,8 @@ static bool source_refused(struct source *s, uint16_t seq, uint64_t now_ns)
 	s->run = s->run && own == s->next_refused ? s->run + 1 : 1;
 	s->next_refused = (uint16_t)(own + 1);
 	if (s->run < SRTP_RESTART_RUN || !s->sent ||
-	    (s->shifted_ns && now_ns - s->shifted_ns <
-				      SRTP_RESTART_MIN_MS * MEDIA_NS_PER_MS))
+	    (s->shifted_ns &&
+	     now_ns - s->shifted_ns < SRTP_RESTART_MIN_MS * MEDIA_NS_PER_MS))
 		return false;
 	s->offset = (uint16_t)(s->highest - own);
 	s->shifted_ns = now_ns;
@@ -475,8 +475,8 @@ void srtp_flow_send(struct msrtp_engine *e, struct media_packet **packets,
 
 		if (!p->flow->srtp || !prepare(p, tally))
 			continue;
-		burst[n] = packet_of(p, ((struct srtp_flow *)p->flow->srtp)
-						->tx.context);
+		burst[n] = packet_of(
+			p, ((struct srtp_flow *)p->flow->srtp)->tx.context);
 		burst[n].room = p->size + MEDIA_TAIL_BYTES;
 		of[n++] = p;
 	}

@@ -142,8 +142,8 @@ static const struct record_field key_fields[] = {
 	FIELD(11, RT_U8, rec_key, mki_size),
 	FIELD(12, RT_U64, rec_key, mki),
 	FIELD(13, RT_U64, rec_key, until_ms),
-	SECRET(14, RT_BYTES, rec_key, key),
 	FIELD(15, RT_U64, rec_key, begun),
+	SECRET(14, RT_BYTES, rec_key, key),
 	END,
 };
 

@@ -101,8 +101,8 @@ static UNUSED int teardown(void **state)
 }
 
 /* One more packet for the next batch. */
-static UNUSED struct media_packet *arrives(const struct addr *from, const char *ip,
-				    uint16_t port)
+static UNUSED struct media_packet *arrives(const struct addr *from,
+					   const char *ip, uint16_t port)
 {
 	struct media_packet *p = &packets[packets_len];
 
@@ -114,7 +114,7 @@ static UNUSED struct media_packet *arrives(const struct addr *from, const char *
 }
 
 static UNUSED void rtp(const struct addr *from, const char *ip, uint16_t port,
-		uint16_t seq)
+		       uint16_t seq)
 {
 	struct media_packet *p = arrives(from, ip, port);
 

@@ -323,8 +323,8 @@ static void an_update_changes_no_key(void **state)
 		plain(seq);
 		run_on(core, 0);
 		assert_int_equal(heard(0, false), seq);
-		record.flows[1].direction = i % 2 ? FLOW_SENDRECV
-						  : FLOW_SENDONLY;
+		record.flows[1].direction =
+			i % 2 ? FLOW_SENDRECV : FLOW_SENDONLY;
 		update();
 	}
 	plain(5);
