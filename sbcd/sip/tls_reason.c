@@ -54,6 +54,10 @@ static const struct tls_reason_text texts[TLS_REASON_LEN] = {
 						 "end-entity-certificate"},
 	[TLS_REASON_PEER_REFUSED] = {"peer-refused",
 				     "the peer refused the handshake", NULL},
+	[TLS_REASON_NAME] = {"name", "the peer's certificate does not name it",
+			     NULL},
+	[TLS_REASON_TIMEOUT] = {"timeout", "the handshake was not over in time",
+				NULL},
 };
 
 const struct tls_reason_text *tls_reason_text(enum tls_reason reason)

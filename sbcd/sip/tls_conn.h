@@ -1,0 +1,117 @@
+/*
+ * tls_conn - one TLS connection over memory: bytes in, bytes out
+ *
+ * No socket, no clock: the owner feeds what it read, takes what is to be
+ * written and says what time it is. What the peer can make us keep is
+ * bounded, both ways. The peer counts as known only after its certificate
+ * was looked at by rules of ours, on a resumed session too: OpenSSL looks at
+ * none there. A peer that closes without saying so has closed.
+ *
+ * Once it has failed nothing is read from it and nothing written any more;
+ * what there is to take (an alert) may still be sent.
+ *
+ * Layer: sip. The SIP thread.
+ */
+#ifndef SBCD_SIP_TLS_CONN_H
+#define SBCD_SIP_TLS_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sbcd/sip/tls_reason.h"
+
+struct tls_profile;
+
+enum {
+	TLS_CONN_IN_MAX = 64 * 1024, /* fed and not yet understood */
+	TLS_CONN_OUT_MAX = 256 * 1024, /* waiting to be taken */
+	TLS_CONN_HOST_SIZE = 256,
+	TLS_CONN_CERT_NAMES_MAX = 256, /* of a certificate; more: refused */
+};
+
+enum tls_conn_state {
+	TLS_CONN_HANDSHAKE = 0,
+	TLS_CONN_OPEN,
+	TLS_CONN_CLOSED, /* by either side, in good order */
+	TLS_CONN_FAILED,
+};
+
+struct tls_conn_params {
+	const struct tls_profile *profile;
+	bool server;
+	const char *sni; /* client: whom we want; NULL: not said */
+	/*
+	 * Whom the certificate has to name, one of them. None: any, but on a
+	 * profile that asks for a certificate there has to be one.
+	 */
+	const char *const *hosts;
+	unsigned hosts_len;
+	bool wildcard; /* for one label, see tls_name.h */
+	uint64_t deadline_ms; /* of the handshake; the owner's clock */
+	int64_t wall_s; /* since 1970: certificates of resumed sessions */
+};
+
+/* What is known once it is open. */
+struct tls_conn_info {
+	const char *version, *cipher; /* live for ever */
+	bool resumed;
+	bool v2_hello; /* began with an SSLv2-format hello; sooner, too */
+	bool certificate; /* the peer has one */
+	int host; /* index into `hosts` of whom it names, -1: none asked */
+	char sni[TLS_CONN_HOST_SIZE]; /* server: whom the peer wants, or "" */
+};
+
+struct tls_conn;
+
+/*
+ * 0 or -ENOMEM, -EINVAL (a name that cannot be sent). `hosts` is borrowed
+ * until the handshake is over; of the profile the context it has now.
+ * A client has its hello to take.
+ */
+int tls_conn_create(struct tls_conn **out, const struct tls_conn_params *params)
+	__attribute__((warn_unused_result));
+void tls_conn_destroy(struct tls_conn *c);
+
+/* How much may be fed now. */
+size_t tls_conn_room(const struct tls_conn *c);
+/*
+ * Goes on with the handshake. 0; -ENOBUFS: more than there is room for,
+ * nothing was taken; -EPROTO: it has failed, see tls_conn_reason().
+ */
+int tls_conn_feed(struct tls_conn *c, const void *data, size_t size)
+	__attribute__((warn_unused_result));
+/* The peer sends no more. As feed. */
+int tls_conn_feed_end(struct tls_conn *c) __attribute__((warn_unused_result));
+
+/*
+ * What the peer said: a count, 0: it has closed, -EAGAIN: nothing now,
+ * -EPROTO: failed.
+ */
+ssize_t tls_conn_read(struct tls_conn *c, void *out, size_t size)
+	__attribute__((warn_unused_result));
+/*
+ * A count, less than `size` where there is no room; -EAGAIN: none at all, or
+ * not open yet; -EPIPE: closed; -EPROTO: failed.
+ */
+ssize_t tls_conn_write(struct tls_conn *c, const void *data, size_t size)
+	__attribute__((warn_unused_result));
+
+/* What is to be sent; valid until the next call. */
+size_t tls_conn_output(const struct tls_conn *c, const void **data);
+/* So much of it was. */
+void tls_conn_sent(struct tls_conn *c, size_t size);
+
+/* Says so to the peer. It may still be read what is here. */
+void tls_conn_close(struct tls_conn *c);
+/* A handshake that is not over by its deadline has failed: -ETIMEDOUT. */
+int tls_conn_expire(struct tls_conn *c, uint64_t now_ms)
+	__attribute__((warn_unused_result));
+
+enum tls_conn_state tls_conn_state(const struct tls_conn *c);
+/* Why it failed. */
+enum tls_reason tls_conn_reason(const struct tls_conn *c);
+const struct tls_conn_info *tls_conn_info(const struct tls_conn *c);
+
+#endif
