@@ -152,4 +152,15 @@ void config_check_agent_security(const struct parsed *p,
 				 const struct config_media_sec *policy,
 				 const struct config_agent *a);
 
+/* ---- tls.c ----------------------------------------------------------------
+ */
+struct config_tls;
+
+extern const struct option_spec schema_tls_options[];
+
+/* All tls-profile sections below `root`; what is wrong goes to the errors of
+ * `p`. *out is zeroed first. No file is looked at. */
+void config_build_tls(const struct parsed *p, cfg_t *root,
+		      struct config_tls *out);
+
 #endif

@@ -11,6 +11,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "sbcd/config/tls.h"
 #include "sbcd/sip/tls_profile.h"
 #include "sbcd/sip/tls_reason.h"
 #include "tests/unit/sip/tls_certs.h"
@@ -27,6 +28,13 @@ static void append(const char *name, const char *issuer)
 	fclose(from);
 	fclose(to);
 }
+
+_Static_assert((int)CONFIG_TLS_COMPATIBILITY == TLS_VERSION_COMPATIBILITY &&
+		       (int)CONFIG_TLS_1_0 == TLS_VERSION_1_0 &&
+		       (int)CONFIG_TLS_1_3 == TLS_VERSION_1_3 &&
+		       (int)CONFIG_PEER_EKU_CLIENT == TLS_PEER_EKU_CLIENT &&
+		       (int)CONFIG_PEER_EKU_ANY == TLS_PEER_EKU_ANY,
+	       "as configured");
 
 static int setup(void **state)
 {

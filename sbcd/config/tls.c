@@ -1,0 +1,248 @@
+/* tls-profile - see tls.h */
+#include "sbcd/config/tls.h"
+#include "sbcd/config/schema.h"
+
+#include <string.h>
+
+/* ---- schema ------------------------------------------------------------ */
+
+static const struct option_choice tls_versions[] = {
+	{"tlsv1", CONFIG_TLS_1_0, false},
+	{"tlsv11", CONFIG_TLS_1_1, false},
+	{"tlsv12", CONFIG_TLS_1_2, false},
+	{"tlsv13", CONFIG_TLS_1_3, false},
+	{"compatibility", CONFIG_TLS_COMPATIBILITY, false},
+	{NULL, 0, false},
+};
+
+/* compatibility is no end of a range */
+static const struct option_choice tls_ends[] = {
+	{"tlsv1", CONFIG_TLS_1_0, false},
+	{"tlsv11", CONFIG_TLS_1_1, false},
+	{"tlsv12", CONFIG_TLS_1_2, false},
+	{"tlsv13", CONFIG_TLS_1_3, false},
+	{NULL, 0, false},
+};
+
+static const struct option_choice peer_ekus[] = {
+	{"client", CONFIG_PEER_EKU_CLIENT, false},
+	{"server", CONFIG_PEER_EKU_SERVER, false},
+	{"any", CONFIG_PEER_EKU_ANY, false},
+	{NULL, 0, false},
+};
+
+const struct option_spec schema_tls_options[] = {
+	{.name = "end-entity-certificate",
+	 .type = OPT_TEXT,
+	 TARGET(config_tls_profile, certificate),
+	 .help = "PEM file: our certificate, then what leads to the root"},
+	{.name = "private-key",
+	 .type = OPT_TEXT,
+	 .def = "",
+	 TARGET(config_tls_profile, key),
+	 .help = "PEM file of its key, without passphrase; nothing = in the "
+		 "same file"},
+	{.name = "trusted-ca-certificates",
+	 .type = OPT_LIST,
+	 .def = "",
+	 NO_TARGET,
+	 .help = "PEM files: where a peer's chain may end"},
+	{.name = "cipher-list",
+	 .type = OPT_TEXT,
+	 .def = "DEFAULT",
+	 TARGET(config_tls_profile, ciphers),
+	 .help = "in OpenSSL's syntax, of TLS 1.2 and older; ciphers without "
+		 "authentication or encryption are never used"},
+	{.name = "verify-depth",
+	 .type = OPT_UINT,
+	 .def = "10",
+	 .max = 10,
+	 TARGET(config_tls_profile, verify_depth),
+	 .help = "certificates between a peer's and the root"},
+	{.name = "mutual-authenticate",
+	 .type = OPT_BOOL,
+	 .def = "disabled",
+	 TARGET(config_tls_profile, mutual),
+	 .help = "who connects to us needs a certificate"},
+	{.name = "tls-version",
+	 .type = OPT_ENUM,
+	 .def = "tlsv12",
+	 .choices = tls_versions,
+	 TARGET(config_tls_profile, version),
+	 .help = "exactly that one; compatibility: the highest both have, "
+		 "and a hello in SSLv2's format is understood"},
+	{.name = "minimum-version",
+	 .type = OPT_ENUM,
+	 .def = "tlsv1",
+	 .choices = tls_ends,
+	 TARGET(config_tls_profile, minimum),
+	 .help = "where compatibility begins"},
+	{.name = "maximum-version",
+	 .type = OPT_ENUM,
+	 .def = "tlsv13",
+	 .choices = tls_ends,
+	 TARGET(config_tls_profile, maximum),
+	 .help = "where compatibility ends"},
+	{.name = "peer-eku",
+	 .type = OPT_ENUM,
+	 .def = "client",
+	 .choices = peer_ekus,
+	 TARGET(config_tls_profile, peer_eku),
+	 .help = "what the certificate of who connects to us is for"},
+	{.name = "wildcard-names",
+	 .type = OPT_BOOL,
+	 .def = "disabled",
+	 TARGET(config_tls_profile, wildcard),
+	 .help = "*.example.net in a peer's certificate stands for one label, "
+		 "against RFC 5922"},
+	END,
+};
+
+/* ---- tls-profile ------------------------------------------------------- */
+
+static void check_path(const struct parsed *p, int line, const char *option,
+		       const char *path)
+{
+	if (path[0] != '/')
+		parsed_error(p, line,
+			     "%s '%.64s' is no absolute path; write "
+			     "\"/etc/sbcd/tls/…\"",
+			     option, path);
+}
+
+static void build_files(const struct parsed *p, cfg_t *sec,
+			struct config_tls_profile *t)
+{
+	if (!t->certificate[0]) {
+		parsed_error(p, t->line,
+			     "tls-profile '%s' needs end-entity-certificate = "
+			     "FILE",
+			     t->name);
+		return;
+	}
+	check_path(p, parsed_option_line(p, sec, "end-entity-certificate"),
+		   "end-entity-certificate", t->certificate);
+	if (t->key[0])
+		check_path(p, parsed_option_line(p, sec, "private-key"),
+			   "private-key", t->key);
+	else
+		memcpy(t->key, t->certificate, sizeof(t->key));
+}
+
+static void build_trusted(const struct parsed *p, cfg_t *sec,
+			  struct config_tls_profile *t)
+{
+	static const char option[] = "trusted-ca-certificates";
+	unsigned n = cfg_size(sec, option);
+
+	t->trusted_line = parsed_option_line(p, sec, option);
+	if (n > CONFIG_TLS_TRUSTED_MAX) {
+		parsed_error(p, t->trusted_line,
+			     "%u files in %s, at most %d; put several "
+			     "certificates into one",
+			     n, option, CONFIG_TLS_TRUSTED_MAX);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		const char *path = cfg_getnstr(sec, option, i);
+
+		if (strlen(path) >= CONFIG_PATH_SIZE) {
+			parsed_error(p, t->trusted_line,
+				     "a path in %s is too long, at most %d "
+				     "characters",
+				     option, CONFIG_PATH_SIZE - 1);
+			return;
+		}
+		check_path(p, t->trusted_line, option, path);
+		strcpy(t->trusted[t->trusted_len++], path);
+	}
+	if (t->mutual && !n)
+		parsed_error(p,
+			     parsed_option_line(p, sec, "mutual-authenticate"),
+			     "mutual-authenticate = enabled needs %s = {FILE}: "
+			     "without it no certificate is good",
+			     option);
+}
+
+static void check_versions(const struct parsed *p, cfg_t *sec,
+			   struct config_tls_profile *t)
+{
+	static const char *const ends[] = {"minimum-version",
+					   "maximum-version"};
+
+	t->version_line = parsed_option_line(p, sec, "tls-version");
+	for (unsigned i = 0; i < 2; i++)
+		if (t->version != CONFIG_TLS_COMPATIBILITY &&
+		    parsed_given(p, sec, ends[i]))
+			parsed_error(p, parsed_option_line(p, sec, ends[i]),
+				     "%s is of tls-version = compatibility; "
+				     "any other one is exactly that version",
+				     ends[i]);
+	if (t->minimum > t->maximum)
+		parsed_error(p, parsed_option_line(p, sec, ends[0]),
+			     "%s is above %s", ends[0], ends[1]);
+}
+
+static void check_ciphers(const struct parsed *p, cfg_t *sec,
+			  const struct config_tls_profile *t)
+{
+	int line = parsed_option_line(p, sec, "cipher-list");
+
+	if (!t->ciphers[0])
+		parsed_error(p, line,
+			     "cipher-list is empty; write DEFAULT or ALL");
+	else if (strcasestr(t->ciphers, "@SECLEVEL"))
+		parsed_error(p, line,
+			     "cipher-list sets no security level: tls-version "
+			     "does; leave @SECLEVEL out");
+}
+
+static void build_profile(const struct parsed *p, cfg_t *sec,
+			  struct config_tls_profile *t)
+{
+	const struct section_spec spec = {.options = schema_tls_options};
+
+	snprintf(t->name, sizeof(t->name), "%s", cfg_title(sec));
+	t->line = parsed_section_line(sec);
+	parsed_fill(&spec, sec, t);
+	build_files(p, sec, t);
+	build_trusted(p, sec, t);
+	check_versions(p, sec, t);
+	check_ciphers(p, sec, t);
+}
+
+void config_build_tls(const struct parsed *p, cfg_t *root,
+		      struct config_tls *out)
+{
+	unsigned n = cfg_size(root, "tls-profile");
+
+	memset(out, 0, sizeof(*out));
+	if (n > CONFIG_TLS_PROFILES_MAX) {
+		cfg_t *sec = cfg_getnsec(root, "tls-profile",
+					 CONFIG_TLS_PROFILES_MAX);
+
+		parsed_error(p, parsed_section_line(sec),
+			     "too many tls-profile sections, at most %d",
+			     CONFIG_TLS_PROFILES_MAX);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		build_profile(p, cfg_getnsec(root, "tls-profile", i),
+			      &out->profiles[out->profiles_len++]);
+}
+
+/* ---- look-ups ---------------------------------------------------------- */
+
+const struct config_tls_profile *config_tls_find(const struct config_tls *t,
+						 const char *name)
+{
+	for (size_t i = 0; i < t->profiles_len; i++)
+		if (!strcmp(t->profiles[i].name, name))
+			return &t->profiles[i];
+	return NULL;
+}
+
+bool config_tls_is_old(const struct config_tls_profile *p)
+{
+	return p->version < CONFIG_TLS_1_2;
+}
