@@ -112,10 +112,11 @@ def file(name, *parts):
 
 
 def hang_up(num):
-    """BYE; who has forgotten the call already answers 481, and says so."""
-    return (request("BYE", num) +
-            expect(481, optional="true", next="8") +
-            expect(200, next="7") + '<label id="8"/>'
+    """BYE; who has forgotten the call already answers 481, and says so. A
+    200 to the INVITE that comes again, as its ACK was lost, is no answer."""
+    return (request("BYE", num, start_txn="bye") +
+            expect(481, optional="true", next="8", response_txn="bye") +
+            expect(200, next="7", response_txn="bye") + '<label id="8"/>'
             '<nop><action><warning message="BYE answered 481: [call_id]"/>'
             '</action></nop><label id="7"/>'
             f'<timewait milliseconds="{LINGER_MS}"/>')
