@@ -47,6 +47,12 @@ const struct option_spec schema_tls_options[] = {
 	 .def = "",
 	 NO_TARGET,
 	 .help = "PEM files: where a peer's chain may end"},
+	{.name = "crl-files",
+	 .type = OPT_LIST,
+	 .def = "",
+	 NO_TARGET,
+	 .help = "PEM files: revocation lists; with any, every issuer of a "
+		 "peer's certificate needs one"},
 	{.name = "cipher-list",
 	 .type = OPT_TEXT,
 	 .def = "DEFAULT",
@@ -129,34 +135,45 @@ static void build_files(const struct parsed *p, cfg_t *sec,
 		memcpy(t->key, t->certificate, sizeof(t->key));
 }
 
-static void build_trusted(const struct parsed *p, cfg_t *sec,
-			  struct config_tls_profile *t)
+/* How many there are; the first is at `out`. */
+static size_t build_list(const struct parsed *p, cfg_t *sec, const char *option,
+			 char out[CONFIG_TLS_TRUSTED_MAX][CONFIG_PATH_SIZE])
 {
-	static const char option[] = "trusted-ca-certificates";
+	int line = parsed_option_line(p, sec, option);
 	unsigned n = cfg_size(sec, option);
 
-	t->trusted_line = parsed_option_line(p, sec, option);
 	if (n > CONFIG_TLS_TRUSTED_MAX) {
-		parsed_error(p, t->trusted_line,
+		parsed_error(p, line,
 			     "%u files in %s, at most %d; put several "
 			     "certificates into one",
 			     n, option, CONFIG_TLS_TRUSTED_MAX);
-		return;
+		return 0;
 	}
 	for (unsigned i = 0; i < n; i++) {
 		const char *path = cfg_getnstr(sec, option, i);
 
 		if (strlen(path) >= CONFIG_PATH_SIZE) {
-			parsed_error(p, t->trusted_line,
+			parsed_error(p, line,
 				     "a path in %s is too long, at most %d "
 				     "characters",
 				     option, CONFIG_PATH_SIZE - 1);
-			return;
+			return 0;
 		}
-		check_path(p, t->trusted_line, option, path);
-		strcpy(t->trusted[t->trusted_len++], path);
+		check_path(p, line, option, path);
+		strcpy(out[i], path);
 	}
-	if (t->mutual && !n)
+	return n;
+}
+
+static void build_trusted(const struct parsed *p, cfg_t *sec,
+			  struct config_tls_profile *t)
+{
+	static const char option[] = "trusted-ca-certificates";
+
+	t->trusted_line = parsed_option_line(p, sec, option);
+	t->trusted_len = build_list(p, sec, option, t->trusted);
+	t->crls_len = build_list(p, sec, "crl-files", t->crls);
+	if (t->mutual && !cfg_size(sec, option))
 		parsed_error(p,
 			     parsed_option_line(p, sec, "mutual-authenticate"),
 			     "mutual-authenticate = enabled needs %s = {FILE}: "

@@ -38,6 +38,8 @@ struct config_tls_profile { /* tls-profile */
 	char key[CONFIG_PATH_SIZE]; /* the certificate's file where not said */
 	char trusted[CONFIG_TLS_TRUSTED_MAX][CONFIG_PATH_SIZE];
 	size_t trusted_len;
+	char crls[CONFIG_TLS_TRUSTED_MAX][CONFIG_PATH_SIZE];
+	size_t crls_len;
 	char ciphers[CONFIG_CIPHERS_SIZE];
 	uint8_t verify_depth;
 	uint8_t version; /* enum config_tls_version */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -132,6 +133,29 @@ static int trust_file(struct making *m, const char *file)
 	return err;
 }
 
+static int revoke_file(struct making *m, const char *file)
+{
+	BIO *bio = BIO_new_file(file, "r");
+	unsigned count = 0;
+	X509_CRL *crl;
+	int err = 0;
+
+	if (!bio)
+		return refuse_ssl(m, "crl-files", file);
+	while (!err &&
+	       (crl = PEM_read_bio_X509_CRL(bio, NULL, no_passphrase, NULL))) {
+		if (X509_STORE_add_crl(m->store, crl) != 1)
+			err = -ENOMEM;
+		X509_CRL_free(crl);
+		count++;
+	}
+	if (!err && (!count || !at_end()))
+		err = refuse_ssl(m, "crl-files", file);
+	ERR_clear_error();
+	BIO_free(bio);
+	return err;
+}
+
 /*
  * All that decides whom we believe: a session of other rules is not taken
  * up again. Of contents, not of paths, to be the same on both nodes.
@@ -149,6 +173,9 @@ static int trust(struct making *m)
 		return -ENOMEM;
 	for (unsigned i = 0; !err && i < p->trusted_len; i++)
 		err = trust_file(m, p->trusted[i]);
+	/* no part of the digest: a list is asked on resumption too */
+	for (unsigned i = 0; !err && i < p->crls_len; i++)
+		err = revoke_file(m, p->crls[i]);
 	if (!err && EVP_DigestFinal_ex(m->digest, m->sid_context, NULL) != 1)
 		err = -ENOMEM;
 	return err;
@@ -314,6 +341,10 @@ static int set_common(const struct making *m, SSL_CTX *ctx)
 	SSL_CTX_set_timeout(ctx, TLS_TICKET_LIFE_S);
 	SSL_CTX_set1_cert_store(ctx, m->store);
 	SSL_CTX_set_verify_depth(ctx, (int)m->params->verify_depth);
+	if (m->params->crls_len &&
+	    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx),
+					X509_V_FLAG_CRL_CHECK) != 1)
+		return -ENOMEM;
 	if (SSL_CTX_set_session_id_context(ctx, m->sid_context,
 					   sizeof(m->sid_context)) != 1)
 		return -ENOMEM;
@@ -454,6 +485,37 @@ int tls_profile_set_ticket_keys(struct tls_profile *p,
 	memcpy(p->keys.key, keys->key, keys->len * sizeof(keys->key[0]));
 	tickets_on(p->server, keys->len > 0);
 	return 0;
+}
+
+static int runs_out(X509 *cert, struct tls_expiry *first)
+{
+	struct tm tm;
+	int64_t at;
+
+	if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
+		return -EINVAL;
+	at = (int64_t)timegm(&tm);
+	if (at >= first->wall_s)
+		return 0;
+	first->wall_s = at;
+	X509_NAME_oneline(X509_get_subject_name(cert), first->subject,
+			  sizeof(first->subject));
+	return 0;
+}
+
+int tls_profile_expiry(const struct tls_profile *p, struct tls_expiry *out)
+{
+	struct tls_expiry first = {.wall_s = INT64_MAX};
+	STACK_OF(X509) *chain = NULL;
+	int err = runs_out(SSL_CTX_get0_certificate(p->server), &first);
+
+	if (SSL_CTX_get0_chain_certs(p->server, &chain) != 1)
+		chain = NULL;
+	for (int i = 0; !err && i < sk_X509_num(chain); i++)
+		err = runs_out(sk_X509_value(chain, i), &first);
+	if (!err)
+		*out = first;
+	return err;
 }
 
 SSL_CTX *tls_profile_server(const struct tls_profile *p)

@@ -48,6 +48,12 @@ struct tls_profile_params {
 	const char *key; /* PEM, without passphrase */
 	const char *const *trusted; /* PEM files */
 	unsigned trusted_len;
+	/*
+	 * PEM files. Where there are any, the issuer of every certificate we
+	 * are shown needs one here that is not out of date.
+	 */
+	const char *const *crls;
+	unsigned crls_len;
 	unsigned verify_depth; /* certificates between peer's and root */
 	const char *cipher_list;
 	enum tls_version version;
@@ -68,6 +74,12 @@ struct tls_ticket_keys {
 
 struct tls_profile_error {
 	char text[512]; /* profile, option, file, reason */
+};
+
+/* Of our own chain, what is the first to run out. */
+struct tls_expiry {
+	int64_t wall_s; /* since 1970 */
+	char subject[128];
 };
 
 struct tls_profile;
@@ -96,6 +108,10 @@ int tls_profile_reload(struct tls_profile *p,
  */
 int tls_profile_set_ticket_keys(struct tls_profile *p,
 				const struct tls_ticket_keys *keys)
+	__attribute__((warn_unused_result));
+
+/* 0, or -EINVAL: a date that is none. */
+int tls_profile_expiry(const struct tls_profile *p, struct tls_expiry *out)
 	__attribute__((warn_unused_result));
 
 /* Borrowed until the next reload: SSL_new takes a reference of its own. */

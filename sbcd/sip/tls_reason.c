@@ -58,6 +58,13 @@ static const struct tls_reason_text texts[TLS_REASON_LEN] = {
 			     NULL},
 	[TLS_REASON_TIMEOUT] = {"timeout", "the handshake was not over in time",
 				NULL},
+	[TLS_REASON_REVOKED] = {"revoked",
+				"the peer's certificate has been revoked",
+				NULL},
+	[TLS_REASON_NO_CRL] = {"no-crl",
+			       "of the peer's issuer there is no revocation "
+			       "list, or one that is out of date",
+			       "crl-files"},
 };
 
 const struct tls_reason_text *tls_reason_text(enum tls_reason reason)
@@ -88,6 +95,13 @@ static enum tls_reason of_verdict(long verdict)
 		return TLS_REASON_PURPOSE;
 	case X509_V_ERR_CERT_SIGNATURE_FAILURE:
 		return TLS_REASON_SIGNATURE;
+	case X509_V_ERR_CERT_REVOKED:
+		return TLS_REASON_REVOKED;
+	case X509_V_ERR_UNABLE_TO_GET_CRL:
+	case X509_V_ERR_CRL_NOT_YET_VALID:
+	case X509_V_ERR_CRL_HAS_EXPIRED:
+	case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+		return TLS_REASON_NO_CRL;
 	case X509_V_ERR_EE_KEY_TOO_SMALL:
 	case X509_V_ERR_CA_KEY_TOO_SMALL:
 	case X509_V_ERR_CA_MD_TOO_WEAK:

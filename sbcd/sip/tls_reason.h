@@ -30,6 +30,8 @@ enum tls_reason {
 	TLS_REASON_PEER_REFUSED,
 	TLS_REASON_NAME, /* tls_conn's own: no error of OpenSSL's */
 	TLS_REASON_TIMEOUT, /* likewise */
+	TLS_REASON_REVOKED,
+	TLS_REASON_NO_CRL,
 	TLS_REASON_LEN
 };
 

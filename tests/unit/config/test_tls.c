@@ -80,6 +80,7 @@ static void every_option(void **state)
 
 	good(PROFILE(" private-key = \"/k.pem\"\n"
 		     " trusted-ca-certificates = {\"/a.pem\", \"/b.pem\"}\n"
+		     " crl-files = {\"/r.pem\"}\n"
 		     " cipher-list = ALL\n verify-depth = 3\n"
 		     " mutual-authenticate = enabled\n"
 		     " tls-version = compatibility\n"
@@ -89,10 +90,12 @@ static void every_option(void **state)
 	assert_string_equal(t->key, "/k.pem");
 	assert_int_equal(t->trusted_len, 2);
 	assert_string_equal(t->trusted[1], "/b.pem");
+	assert_int_equal(t->crls_len, 1);
+	assert_string_equal(t->crls[0], "/r.pem");
 	assert_string_equal(t->ciphers, "ALL");
 	assert_int_equal(t->verify_depth, 3);
 	assert_int_equal(t->version, CONFIG_TLS_COMPATIBILITY);
-	assert_int_equal(t->version_line, 8);
+	assert_int_equal(t->version_line, 9);
 	assert_int_equal(t->minimum, CONFIG_TLS_1_1);
 	assert_int_equal(t->maximum, CONFIG_TLS_1_2);
 	assert_int_equal(t->peer_eku, CONFIG_PEER_EKU_SERVER);
@@ -138,6 +141,8 @@ static void what_is_refused(void **state)
 		 "f:3:", "private-key 'k.pem' is no absolute path"},
 		{PROFILE(" trusted-ca-certificates = {\"/a\", \"b\"}\n"),
 		 "f:3:", "'b' is no absolute path"},
+		{PROFILE(" crl-files = {\"r\"}\n"),
+		 "f:3:", "crl-files 'r' is no absolute path"},
 		{PROFILE(" mutual-authenticate = enabled\n"),
 		 "f:3:", "needs trusted-ca-certificates = {FILE}"},
 		{PROFILE(" cipher-list = \"ALL:@SECLEVEL=0\"\n"),

@@ -19,10 +19,12 @@
 
 enum { DEADLINE_MS = 5000 };
 
-static const char *const certs[] = {"root", "other",  "pbx",	"cloud",
-				    "cn",   "either", "strange"};
+static const char *const certs[] = {"root",   "other",	 "pbx", "cloud",  "cn",
+				    "either", "strange", "mid", "chained"};
 static const char both[] = "serverAuth,clientAuth";
 static int64_t today;
+
+static void make_list(const char *name, EVP_PKEY *ca, int days, bool revoke);
 
 static int setup(void **state)
 {
@@ -38,28 +40,74 @@ static int setup(void **state)
 	make("cn", "root", both, 100, key);
 	make_named("either", "root", both, 100, key,
 		   "DNS:a.example.net,DNS:b.example.net");
+	make("mid", "root", NULL, 50, ca);
+	make("chained", "mid", both, 100, key);
+	append("chained", "mid");
 	make_named("strange", "other", both, 100, key, "DNS:pbx.example.net");
+	make_list("none", ca, 10, false);
+	make_list("all", ca, 10, true);
+	make_list("stale", ca, -1, false);
 	EVP_PKEY_free(ca);
 	EVP_PKEY_free(key);
 	return 0;
 }
 
+/* NAME.crl of the root, good until then; revokes all of its certificates,
+ * which have the same number, or none. */
+static void make_list(const char *name, EVP_PKEY *ca, int days, bool revoke)
+{
+	FILE *f = fopen(path("root", "crt"), "r");
+	X509 *root = PEM_read_X509(f, NULL, NULL, NULL);
+	X509_CRL *crl = X509_CRL_new();
+	ASN1_TIME *t = ASN1_TIME_new();
+
+	fclose(f);
+	X509_CRL_set_version(crl, 1);
+	X509_CRL_set_issuer_name(crl, X509_get_subject_name(root));
+	X509_gmtime_adj(t, -10 * 86400L);
+	X509_CRL_set1_lastUpdate(crl, t);
+	if (revoke) {
+		X509_REVOKED *r = X509_REVOKED_new();
+		ASN1_INTEGER *number = ASN1_INTEGER_new();
+
+		ASN1_INTEGER_set(number, 1);
+		X509_REVOKED_set_serialNumber(r, number);
+		X509_REVOKED_set_revocationDate(r, t);
+		assert_int_equal(X509_CRL_add0_revoked(crl, r), 1);
+		ASN1_INTEGER_free(number);
+	}
+	X509_gmtime_adj(t, days * 86400L);
+	X509_CRL_set1_nextUpdate(crl, t);
+	assert_true(X509_CRL_sign(crl, ca, EVP_sha256()) > 0);
+	f = fopen(path(name, "crl"), "w");
+	assert_int_equal(PEM_write_X509_CRL(f, crl), 1);
+	fclose(f);
+	ASN1_TIME_free(t);
+	X509_CRL_free(crl);
+	X509_free(root);
+}
+
 static int teardown(void **state)
 {
+	unlink(path("none", "crl"));
+	unlink(path("all", "crl"));
+	unlink(path("stale", "crl"));
 	remove_all(certs, sizeof(certs) / sizeof(certs[0]));
 	return 0;
 }
 
-static struct tls_profile *profile(const char *cert, enum tls_version version,
-				   bool mutual)
+static struct tls_profile *listed(const char *cert, enum tls_version version,
+				  bool mutual, const char *crl)
 {
-	const char *root = path("root", "crt");
+	const char *root = path("root", "crt"), *list = path(crl, "crl");
 	struct tls_profile_params params = {
 		.name = "p1",
 		.certificate = path(cert, "crt"),
 		.key = path(cert, "key"),
 		.trusted = &root,
 		.trusted_len = 1,
+		.crls = &list,
+		.crls_len = crl ? 1 : 0,
 		.verify_depth = 1,
 		.cipher_list = "ALL",
 		.version = version,
@@ -71,6 +119,12 @@ static struct tls_profile *profile(const char *cert, enum tls_version version,
 	if (tls_profile_create(&p, &params, &err))
 		fail_msg("%s", err.text);
 	return p;
+}
+
+static struct tls_profile *profile(const char *cert, enum tls_version version,
+				   bool mutual)
+{
+	return listed(cert, version, mutual, NULL);
 }
 
 static struct tls_conn *conn(const struct tls_profile *p, bool server,
@@ -395,6 +449,54 @@ static void refused(void **state)
 	tls_profile_destroy(sp);
 }
 
+static void revoked(void **state)
+{
+	static const struct {
+		const char *crl;
+		enum tls_conn_state state;
+		enum tls_reason reason;
+	} r[] = {
+		{NULL, TLS_CONN_OPEN, TLS_REASON_OTHER},
+		{"none", TLS_CONN_OPEN, TLS_REASON_OTHER},
+		{"all", TLS_CONN_FAILED, TLS_REASON_REVOKED},
+		{"stale", TLS_CONN_FAILED, TLS_REASON_NO_CRL},
+	};
+
+	for (size_t i = 0; i < 2 * sizeof(r) / sizeof(r[0]); i++) {
+		bool server = i & 1;
+		struct tls_profile *p = listed("cloud", 0, true, r[i / 2].crl);
+		struct tls_profile *q = profile("pbx", 0, true);
+		struct tls_conn *c = conn(p, server, NULL, 0);
+		struct tls_conn *peer = conn(q, !server, NULL, 0);
+
+		shake(c, peer, SIZE_MAX);
+		assert_int_equal(tls_conn_state(c), r[i / 2].state);
+		assert_int_equal(tls_conn_reason(c), r[i / 2].reason);
+		tls_conn_destroy(c);
+		tls_conn_destroy(peer);
+		tls_profile_destroy(p);
+		tls_profile_destroy(q);
+	}
+}
+
+static void expiry(void **state)
+{
+	struct tls_profile *p = profile("pbx", 0, true);
+	struct tls_expiry e;
+
+	assert_int_equal(tls_profile_expiry(p, &e), 0);
+	assert_string_equal(e.subject, "/CN=pbx");
+	assert_in_range(e.wall_s, today + 100 * 86400L - 60,
+			today + 100 * 86400L + 600);
+	tls_profile_destroy(p);
+	/* what leads to the root runs out first */
+	p = profile("chained", 0, true);
+	assert_int_equal(tls_profile_expiry(p, &e), 0);
+	assert_string_equal(e.subject, "/CN=mid");
+	assert_true(e.wall_s < today + 51 * 86400L);
+	tls_profile_destroy(p);
+}
+
 /* ---- against plain OpenSSL ------------------------------------------------
  */
 
@@ -456,11 +558,15 @@ struct resume {
 	int64_t wall_s;
 	bool refused;
 	enum tls_reason reason;
+	const char *crl; /* that came between */
 };
 
+static const struct tls_ticket_keys keys = {1, {{"a", "b", "c"}}};
+
 static void resume(struct tls_profile *sp, struct tls_profile *cp,
-		   const struct resume *r)
+		   enum tls_version version, const struct resume *r)
 {
+	struct tls_profile *now = NULL;
 	struct tls_conn_params params = {
 		.profile = sp,
 		.server = true,
@@ -482,6 +588,11 @@ static void resume(struct tls_profile *sp, struct tls_profile *cp,
 	params.hosts = r->hosts;
 	params.hosts_len = r->hosts_len;
 	params.wall_s = r->wall_s;
+	if (r->crl) {
+		now = listed("cloud", version, true, r->crl);
+		assert_int_equal(tls_profile_set_ticket_keys(now, &keys), 0);
+		params.profile = now;
+	}
 	assert_int_equal(tls_conn_create(&s, &params), 0);
 	plain_shake(&p, s);
 	assert_true(tls_conn_info(s)->resumed);
@@ -492,6 +603,7 @@ static void resume(struct tls_profile *sp, struct tls_profile *cp,
 	SSL_free(p.ssl);
 	SSL_SESSION_free(session);
 	tls_conn_destroy(s);
+	tls_profile_destroy(now);
 }
 
 /* A ticket spares the peer a signature, not the look at who it is. */
@@ -499,13 +611,14 @@ static void resumed_is_checked(void **state)
 {
 	static const char *const pbx[] = {"pbx.example.net"};
 	static const char *const cucm[] = {"cucm.example.net"};
-	const struct tls_ticket_keys keys = {1, {{"a", "b", "c"}}};
 	const struct resume r[] = {
 		{NULL, 0, today, false, TLS_REASON_OTHER},
 		{pbx, 1, today, false, TLS_REASON_OTHER},
 		{cucm, 1, today, true, TLS_REASON_NAME},
 		{pbx, 1, today + 101 * 86400L, true, TLS_REASON_EXPIRED},
 		{pbx, 1, today - 11 * 86400L, true, TLS_REASON_NOT_YET_VALID},
+		{pbx, 1, today, false, TLS_REASON_OTHER, "none"},
+		{pbx, 1, today, true, TLS_REASON_REVOKED, "all"},
 	};
 
 	for (int v = TLS_VERSION_1_2; v <= TLS_VERSION_1_3; v++) {
@@ -514,7 +627,7 @@ static void resumed_is_checked(void **state)
 
 		assert_int_equal(tls_profile_set_ticket_keys(sp, &keys), 0);
 		for (size_t i = 0; i < sizeof(r) / sizeof(r[0]); i++)
-			resume(sp, cp, &r[i]);
+			resume(sp, cp, v, &r[i]);
 		tls_profile_destroy(sp);
 		tls_profile_destroy(cp);
 	}
@@ -638,6 +751,8 @@ int main(void)
 		cmocka_unit_test(truncated),
 		cmocka_unit_test(names),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(revoked),
+		cmocka_unit_test(expiry),
 		cmocka_unit_test(resumed_is_checked),
 		cmocka_unit_test(no_renegotiation),
 		cmocka_unit_test(v2_hello),

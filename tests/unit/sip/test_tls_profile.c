@@ -16,19 +16,6 @@
 #include "sbcd/sip/tls_reason.h"
 #include "tests/unit/sip/tls_certs.h"
 
-/* What leads from a certificate to its root. */
-static void append(const char *name, const char *issuer)
-{
-	FILE *from = fopen(path(issuer, "crt"), "r");
-	FILE *to = fopen(path(name, "crt"), "a");
-	X509 *x = PEM_read_X509(from, NULL, NULL, NULL);
-
-	assert_int_equal(PEM_write_X509(to, x), 1);
-	X509_free(x);
-	fclose(from);
-	fclose(to);
-}
-
 _Static_assert((int)CONFIG_TLS_COMPATIBILITY == TLS_VERSION_COMPATIBILITY &&
 		       (int)CONFIG_TLS_1_0 == TLS_VERSION_1_0 &&
 		       (int)CONFIG_TLS_1_3 == TLS_VERSION_1_3 &&

@@ -85,6 +85,19 @@ static void make(const char *name, const char *issuer, const char *eku,
 	make_named(name, issuer, eku, days, key, NULL);
 }
 
+/* What leads from a certificate to its root. */
+static void append(const char *name, const char *issuer)
+{
+	FILE *from = fopen(path(issuer, "crt"), "r");
+	FILE *to = fopen(path(name, "crt"), "a");
+	X509 *x = PEM_read_X509(from, NULL, NULL, NULL);
+
+	assert_int_equal(PEM_write_X509(to, x), 1);
+	X509_free(x);
+	fclose(from);
+	fclose(to);
+}
+
 static void remove_all(const char *const *names, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
