@@ -331,8 +331,8 @@ def test_audio_outlives_the_node(tmp_path_factory):
 
 @pytest.mark.slow
 def test_power_loss_at_every_point(tmp_path_factory):
-    """All of test_inflight, with keys in every description and SRTP after."""
-    w = secured(tmp_path_factory, media=True)
+    """All of test_inflight, with keys in every description."""
+    w = secured(tmp_path_factory)
     try:
         w.plan, w.lock = {}, Lock()
         test_inflight.power_loss_at_every_point(w, "udp")
