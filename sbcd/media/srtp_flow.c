@@ -30,7 +30,6 @@ struct srtp_flow {
 	struct slot tx, kept;
 	struct slot rx[MEDIA_KEYS_RX_MAX];
 	unsigned rx_len;
-	uint8_t suite;
 	bool unsafe; /* where it stood cannot be known: nothing is sent */
 	unsigned sources_len;
 	struct source sources[REC_SRTP_SENT_MAX];
@@ -71,7 +70,6 @@ int srtp_flow_build(struct srtp_flow **out, struct msrtp_engine *e,
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return -ENOMEM;
-	f->suite = keys.tx->suite;
 	err = slot_open(&f->tx, e, keys.tx, SRTP_SEND);
 	if (!err && keys.tx_kept)
 		err = slot_open(&f->kept, e, keys.tx_kept, SRTP_SEND);
@@ -97,21 +95,6 @@ void srtp_flow_free(struct srtp_flow *f)
 	for (unsigned i = 0; i < MEDIA_KEYS_RX_MAX; i++)
 		msrtp_destroy(f->rx[i].context);
 	free(f);
-}
-
-const char *srtp_flow_suite(const struct srtp_flow *f)
-{
-	static const char *const names[SRTP_SUITES] = {
-		"",
-		"AES_CM_128_HMAC_SHA1_80",
-		"AES_CM_128_HMAC_SHA1_32",
-		"AES_256_CM_HMAC_SHA1_80",
-		"AES_256_CM_HMAC_SHA1_32",
-		"AEAD_AES_128_GCM",
-		"AEAD_AES_256_GCM",
-	};
-
-	return f && f->suite < SRTP_SUITES ? names[f->suite] : "";
 }
 
 /* ---- the next record ---------------------------------------------------- */

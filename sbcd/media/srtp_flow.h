@@ -49,9 +49,6 @@ int srtp_flow_build(struct srtp_flow **out, struct msrtp_engine *e,
 		    const struct rec_media *m, uint16_t leg)
 	__attribute__((warn_unused_result));
 void srtp_flow_free(struct srtp_flow *f);
-/* "AES_CM_128_HMAC_SHA1_80"; of what is sent. */
-const char *srtp_flow_suite(const struct srtp_flow *f);
-
 /* Contexts of `old` with a number of ours come over; `f` is new. */
 void srtp_flow_inherit(struct srtp_flow *f, struct srtp_flow *old);
 
