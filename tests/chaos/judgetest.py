@@ -30,7 +30,10 @@ def quiet_run(fault):
                      run.blamed.append(name))
     run.epoch = 2 if fault in (CRASH, PLANNED) else 1
     run.world = Fake(
-        lab=Fake(redundancy=lambda node: {"epoch": run.epoch}),
+        lab=Fake(redundancy=lambda node: {"epoch": run.epoch,
+                                          "role": "ACTIVE" if node == "n2"
+                                          else "STANDBY"}),
+        settled=lambda timeout: ("n2", "n1"),
         media_totals=lambda: {"core": {"foreign": 0, "malformed": 0,
                                        "source_changes": 0}})
     run.load = Fake(gaps=lambda: [20, 30], deaf=list, lost_rtp=list,
@@ -44,12 +47,11 @@ def quiet_run(fault):
     return run
 
 
-def blamed(fault, spoil=None):
+def blamed(fault, spoil=None, now=("n2", "n1")):
     run = quiet_run(fault)
     if spoil:
         spoil(run)
-    now = time.time()
-    run.look(fault, 1, ("n2", "n1"), 0, now - 1)
+    run.look(fault, 1, now, 0, time.time() - 1)
     return set(run.blamed)
 
 
@@ -93,6 +95,10 @@ def each_is_noticed():
              "clean")):
         got = blamed(fault, spoil)
         assert got == {name}, (fault.kind, name, got)
+    # It was handed over while we looked, and well.
+    assert not blamed(CUT, now=("n1", "n2"))
+    assert blamed(CUT, returns("watch", "has_addresses", True),
+                  now=("n1", "n2")) == {"one-owner"}
     # Within the bound of a cut that heals: nothing.
     assert not blamed(CUT, returns("owners", "news", [("m", 99, "")]))
 
