@@ -62,6 +62,7 @@
 	X(media_srtp_tx_repeated, "not sent: the number was used before")      \
 	X(media_srtp_tx_refused, "not sent under SRTP for another reason")     \
 	X(media_srtp_tx_held, "not sent: where the key stands was not told")   \
+	X(media_srtp_tx_delayed, "sent after where the key stands was told")   \
 	X(media_srtp_tx_restarted, "sources that began anew, renumbered")
 
 #define COUNTERS_ENUM(name, help) COUNTER_##name,

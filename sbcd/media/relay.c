@@ -1,8 +1,18 @@
 #include "sbcd/media/relay.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "sbcd/base/log.h"
+
+struct relay_held {
+	struct relay_held *next;
+	struct media_flow *to;
+	uint64_t since_ns;
+	bool rtcp;
+	uint32_t size;
+	uint8_t data[];
+};
 
 static void tally(struct media_relay *r, enum counter_id id)
 {
@@ -150,7 +160,8 @@ static void count_rtp(struct media_packet *p, uint64_t now_ns)
 		return;
 	}
 	saw = rtp_stats_update(&f->rx, &h, p->size, now_ns);
-	if (saw & (RTP_SAW_NEW_SSRC | RTP_SAW_WRAP))
+	/* Who takes over must not be half a ROC behind. */
+	if (saw & (RTP_SAW_NEW_SSRC | RTP_SAW_WRAP | RTP_SAW_RESTART))
 		f->stream->put_wanted = true;
 }
 
@@ -207,12 +218,51 @@ static void queue(struct media_relay *r, struct media_flow *to, bool rtcp,
 	r->io->ops->send(r->io, &tx);
 }
 
+static bool is_reserved(struct media_relay *r, struct media_stream *s)
+{
+	return !s->reserve || (r->reserve && r->reserve(r->reserve_ctx, s));
+}
+
 /* Would a node that takes over now know what was used? */
 static bool is_held(struct media_relay *r, struct media_stream *s)
 {
 	if (s->packets_since_put >= MEDIA_HELD_PACKETS)
 		s->reserve = true;
-	return s->reserve && !(r->reserve && r->reserve(r->reserve_ctx, s));
+	/* Nothing overtakes what waits already. */
+	return s->held || !is_reserved(r, s);
+}
+
+static void held_add(struct media_relay *r, struct relay_held *h)
+{
+	h->next = NULL;
+	if (r->held)
+		r->held_last->next = h;
+	else
+		r->held = h;
+	r->held_last = h;
+	r->held_len++;
+	h->to->stream->held = true;
+}
+
+/* A planned switchover loses nothing: it is a matter of milliseconds. */
+static void hold(struct media_relay *r, const struct media_packet *p,
+		 struct media_flow *to, uint64_t now_ns)
+{
+	struct relay_held *h = NULL;
+
+	if (r->held_len < RELAY_HELD_MAX)
+		h = malloc(sizeof(*h) + p->size);
+	if (!h) {
+		tally(r, COUNTER_media_srtp_tx_held);
+		return;
+	}
+	h->to = to;
+	h->since_ns = now_ns;
+	h->rtcp = p->rtcp;
+	h->size = p->size;
+	memcpy(h->data, p->data, p->size);
+	held_add(r, h);
+	tally(r, COUNTER_media_srtp_tx_delayed);
 }
 
 /* Packets that were copied for SRTP go out in one burst. */
@@ -251,7 +301,7 @@ static void send_one(struct media_relay *r, const struct media_packet *p,
 		return;
 	}
 	if (is_held(r, to->stream)) {
-		tally(r, COUNTER_media_srtp_tx_held);
+		hold(r, p, to, now_ns);
 		return;
 	}
 	if (r->copies_len == MEDIA_BATCH)
@@ -262,6 +312,67 @@ static void send_one(struct media_relay *r, const struct media_packet *p,
 	memcpy(copy->data, p->data, p->size);
 	copy->flow = to;
 	copy->drop = false;
+}
+
+void media_relay_release(struct media_relay *r, uint64_t now_ns)
+{
+	struct relay_held *h, *next, *first = r->held;
+
+	/* One answer for all packets of a stream: they stay in order. */
+	for (h = first; h; h = h->next) {
+		(void)is_reserved(r, h->to->stream);
+		h->to->stream->held = false;
+	}
+	r->held = NULL;
+	r->held_len = 0;
+	for (h = first; h; h = next) {
+		const struct media_packet p = {.data = h->data,
+					       .size = h->size,
+					       .rtcp = h->rtcp};
+
+		next = h->next;
+		if (now_ns - h->since_ns > RELAY_HELD_MS * MEDIA_NS_PER_MS) {
+			tally(r, COUNTER_media_srtp_tx_held);
+		} else if (h->to->stream->reserve) {
+			held_add(r, h);
+			continue;
+		} else {
+			send_one(r, &p, h->to, now_ns);
+		}
+		free(h);
+	}
+	if (r->copies_len)
+		send_copies(r, now_ns);
+	r->io->ops->flush(r->io);
+	media_relay_tell(r);
+}
+
+static struct media_flow *flow_of_leg(struct media_stream *s, uint16_t leg)
+{
+	for (unsigned i = 0; s && i < s->flows_len; i++)
+		if (s->flows[i].leg == leg && s->flows[i].srtp)
+			return &s->flows[i];
+	return NULL;
+}
+
+void media_relay_moved(struct media_relay *r, const struct media_stream *s,
+		       struct media_stream *by)
+{
+	struct relay_held *h = r->held, *next;
+
+	r->held = NULL;
+	r->held_len = 0;
+	for (; h; h = next) {
+		next = h->next;
+		if (h->to->stream == s)
+			h->to = flow_of_leg(by, h->to->leg);
+		if (h->to) {
+			held_add(r, h);
+			continue;
+		}
+		tally(r, COUNTER_media_srtp_tx_held);
+		free(h);
+	}
 }
 
 static void fan_out(struct media_relay *r, const struct media_packet *p,

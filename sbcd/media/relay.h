@@ -28,6 +28,15 @@ typedef bool media_reserve_fn(void *ctx, struct media_stream *s);
 /* Takes a packet instead of the relay (planned switchover). */
 typedef void media_forward_fn(void *ctx, const struct media_packet *p);
 
+enum {
+	/* Packets of a thread that wait for a reserve. */
+	RELAY_HELD_MAX = 8192,
+	/* Later nobody plays it any more. */
+	RELAY_HELD_MS = 200,
+};
+
+struct relay_held;
+
 struct media_relay {
 	struct media_io *io;
 	struct counters *counters;
@@ -49,6 +58,9 @@ struct media_relay {
 	unsigned copies_len;
 	uint8_t copy_data[MEDIA_BATCH]
 			 [MEDIA_PAYLOAD_MAX_BYTES + MEDIA_TAIL_BYTES];
+	/* Not protected yet: their streams reserve. Oldest first. */
+	struct relay_held *held, *held_last;
+	unsigned held_len;
 };
 
 /*
@@ -58,6 +70,12 @@ struct media_relay {
 void media_relay_batch(struct media_relay *r, const struct media_nif *nif,
 		       struct media_packet *packets, unsigned len,
 		       uint64_t now_ns, uint64_t stale_before_ms);
+/* Sends what waited for a reserve and may go now; again and again, as long as
+ * there is something held. */
+void media_relay_release(struct media_relay *r, uint64_t now_ns);
+/* `s` goes away: what waits for it goes to the same leg of `by`, or nowhere. */
+void media_relay_moved(struct media_relay *r, const struct media_stream *s,
+		       struct media_stream *by);
 /* Adds what a batch counted to the shared page. */
 void media_relay_tell(struct media_relay *r);
 

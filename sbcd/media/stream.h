@@ -87,6 +87,7 @@ struct media_stream {
 	bool put_wanted; /* something changed that the peer must know */
 	/* Nothing is sent under SRTP before the state is on its way. */
 	bool reserve, reserve_put;
+	bool held; /* packets wait for that in the relay */
 	unsigned reserve_at; /* where in the ring */
 	uint16_t shard;
 	uint32_t guard_initial_ms, guard_subsequent_ms;

@@ -177,8 +177,11 @@ static void stream_link(struct media_thread *t, struct media_stream *s)
 	media_stream_claim(s);
 }
 
-static void stream_unlink(struct media_thread *t, struct media_stream *s)
+/* `by`: in its place, or NULL. */
+static void stream_unlink(struct media_thread *t, struct media_stream *s,
+			  struct media_stream *by)
 {
+	media_relay_moved(&t->relay, s, by);
 	if (t->cursor == s)
 		t->cursor = s->next;
 	if (t->quiesce_at == s)
@@ -199,7 +202,7 @@ static void stream_replace(struct media_thread *t, struct media_cmd *c)
 	uint64_t now_ns = clock_mono_ns();
 
 	if (c->old) {
-		stream_unlink(t, c->old);
+		stream_unlink(t, c->old, c->stream);
 		media_stream_inherit(c->stream, c->old, now_ns);
 	} else if (t->active) {
 		media_stream_activate(c->stream, now_ns, 0);
@@ -414,7 +417,7 @@ static void carry_out(struct media_thread *t, struct media_cmd *c)
 		stream_replace(t, c);
 		break;
 	case MEDIA_CMD_REMOVE:
-		stream_unlink(t, c->stream);
+		stream_unlink(t, c->stream, NULL);
 		break;
 	case MEDIA_CMD_RESTORE:
 		media_stream_restore(c->stream, &c->mstate, clock_mono_ns());
@@ -477,8 +480,8 @@ static int turn_timeout_ms(const struct media_thread *t)
 {
 	uint64_t now_ns = clock_mono_ns();
 
-	if (t->quiesce)
-		return 1; /* the ring is full: the control thread is at it */
+	if (t->quiesce || t->relay.held_len)
+		return 1; /* the control thread is at it */
 	if (now_ns >= t->next_tick_ns)
 		return 0;
 	return (int)((t->next_tick_ns - now_ns) / MEDIA_NS_PER_MS) + 1;
@@ -504,6 +507,8 @@ static void *run(void *arg)
 		if (t->quiesce)
 			quiesce_step(t);
 		now_ns = clock_mono_ns();
+		if (t->relay.held_len)
+			media_relay_release(&t->relay, now_ns);
 		if (now_ns >= t->next_tick_ns)
 			tick(t, now_ns);
 		if (t->notify) {
@@ -635,7 +640,7 @@ void media_thread_stop(struct media_thread *t)
 	while (t->streams) {
 		struct media_stream *s = t->streams;
 
-		stream_unlink(t, s);
+		stream_unlink(t, s, NULL);
 		media_stream_free(s);
 	}
 	for (unsigned i = 0; i < t->sockets_len; i++)

@@ -69,8 +69,10 @@ static int setup_srtp(void **state)
 
 static int teardown_srtp(void **state)
 {
-	int err = teardown(state);
+	int err;
 
+	media_relay_moved(&relay, stream, NULL);
+	err = teardown(state);
 	msrtp_destroy(peer_rx);
 	msrtp_destroy(peer_tx);
 	msrtp_engine_destroy(peer);
@@ -274,6 +276,12 @@ static void unknown_ssrcs_after_a_take_over(void **state)
 	}
 }
 
+static void release(uint64_t ms)
+{
+	sent_len = read_len = 0;
+	media_relay_release(&relay, at_ms(ms));
+}
+
 static void nothing_before_it_is_told(void **state)
 {
 	plain(1);
@@ -285,22 +293,99 @@ static void nothing_before_it_is_told(void **state)
 	report();
 	run_on(core, 0);
 	assert_int_equal(sent_len, 0);
-	assert_int_equal(reserves, 2);
-	assert_int_equal(counted(COUNTER_media_srtp_tx_held), 2);
+	assert_true(reserves > 0);
 	/* The plain side does not wait. */
 	secure(1);
 	run_on(cloud, 0);
 	assert_int_equal(sent_len, 1);
+	release(0);
+	assert_int_equal(sent_len, 0);
+	/* What waited is not overtaken, and nothing is lost. */
 	reserve_ready = true;
 	plain(3);
 	run_on(core, 0);
-	assert_int_equal(heard(0, false), 3);
+	assert_int_equal(sent_len, 0);
+	release(0);
+	assert_int_equal(sent_len, 3);
+	assert_int_equal(heard(0, false), 2);
+	assert_int_equal(heard(1, true), 8);
+	assert_int_equal(heard(2, false), 3);
+	assert_int_equal(counted(COUNTER_media_srtp_tx_delayed), 3);
+	assert_int_equal(counted(COUNTER_media_srtp_tx_held), 0);
 	/* Nor may it be too long ago. */
 	reserve_ready = false;
 	stream->packets_since_put = MEDIA_HELD_PACKETS;
 	plain(4);
 	run_on(core, 0);
 	assert_int_equal(sent_len, 0);
+}
+
+/* Some of two streams wait: each in its order, late ones not at all. */
+static void what_waits(void **state)
+{
+	take_over();
+	reserve_ready = false;
+	plain(1);
+	run_on(core, 0);
+	plain(2);
+	run_on(core, RELAY_HELD_MS);
+	release(RELAY_HELD_MS);
+	assert_int_equal(relay.held_len, 2);
+	reserve_ready = true;
+	release(RELAY_HELD_MS + 1);
+	assert_int_equal(sent_len, 1);
+	assert_int_equal(heard(0, false), 2);
+	assert_int_equal(counted(COUNTER_media_srtp_tx_held), 1);
+	plain(3);
+	run_on(core, RELAY_HELD_MS + 1);
+	assert_int_equal(heard(0, false), 3);
+	/* There is an end to it. */
+	stream->reserve = true;
+	reserve_ready = false;
+	for (unsigned i = 0; i <= RELAY_HELD_MAX; i++) {
+		plain((uint16_t)(4 + i));
+		run_on(core, RELAY_HELD_MS + 1);
+	}
+	assert_int_equal(relay.held_len, RELAY_HELD_MAX);
+	assert_int_equal(counted(COUNTER_media_srtp_tx_held), 2);
+}
+
+/* A record comes, or the call ends, while packets wait. */
+static void what_waits_when_its_stream_goes(void **state)
+{
+	struct media_stream *old;
+
+	take_over();
+	reserve_ready = false;
+	plain(1);
+	plain(2);
+	run_on(core, 0);
+	old = stream;
+	media_stream_release(old);
+	stream = stream_with(&nifs, &record, relay.srtp, at_ms(0));
+	media_relay_moved(&relay, old, stream);
+	media_stream_inherit(stream, old, at_ms(0));
+	media_stream_free(old);
+	media_stream_claim(stream);
+	release(0);
+	assert_int_equal(relay.held_len, 2);
+	reserve_ready = true;
+	release(0);
+	assert_int_equal(sent_len, 2);
+	assert_int_equal(heard(0, false), 1);
+	assert_int_equal(heard(1, false), 2);
+	stream->reserve = true;
+	reserve_ready = false;
+	plain(3);
+	run_on(core, 0);
+	assert_int_equal(relay.held_len, 1);
+	media_relay_moved(&relay, stream, NULL);
+	assert_int_equal(relay.held_len, 0);
+	stream->held = false;
+	reserve_ready = true;
+	release(0);
+	assert_int_equal(sent_len, 0);
+	assert_int_equal(counted(COUNTER_media_srtp_tx_held), 1);
 }
 
 static void update(void)
@@ -417,6 +502,8 @@ int main(void)
 		S(over_a_take_over),
 		S(unknown_ssrcs_after_a_take_over),
 		S(nothing_before_it_is_told),
+		S(what_waits),
+		S(what_waits_when_its_stream_goes),
 		S(an_update_changes_no_key),
 		S(rekeyed),
 		S(bad_records),
