@@ -326,9 +326,8 @@ void media_relay_release(struct media_relay *r, uint64_t now_ns)
 	r->held = NULL;
 	r->held_len = 0;
 	for (h = first; h; h = next) {
-		const struct media_packet p = {.data = h->data,
-					       .size = h->size,
-					       .rtcp = h->rtcp};
+		const struct media_packet p = {
+			.data = h->data, .size = h->size, .rtcp = h->rtcp};
 
 		next = h->next;
 		if (now_ns - h->since_ns > RELAY_HELD_MS * MEDIA_NS_PER_MS) {
