@@ -304,6 +304,17 @@ static const struct record_field quarantine_fields[] = {
 	END,
 };
 
+static const struct record_field ticket_key_fields[] = {
+	FIELD(1, RT_U64, rec_ticket_key, created_ms),
+	SECRET(2, RT_BYTES, rec_ticket_key, secret),
+	END,
+};
+
+static const struct record_field ticket_fields[] = {
+	ARRAY(1, rec_ticket, keys, ticket_key_fields),
+	END,
+};
+
 #define KIND(id, text, type, table)                                            \
 	[id] = {.kind = id,                                                    \
 		.name = text,                                                  \
@@ -321,6 +332,7 @@ const struct record_kind_info record_kinds[REC_KIND_MAX] = {
 	KIND(REC_CDR, "cdr", rec_cdr, cdr_fields),
 	KIND(REC_FAILOVER, "failover", rec_failover, failover_fields),
 	KIND(REC_QUARANTINE, "quarantine", rec_quarantine, quarantine_fields),
+	KIND(REC_TICKET, "ticket", rec_ticket, ticket_fields),
 };
 
 const struct record_kind_info *record_kind_info(uint8_t kind)

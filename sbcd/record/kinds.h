@@ -30,6 +30,7 @@ enum record_kind {
 	REC_CDR = 8, /* id = call, sub = 0;      writer keeper */
 	REC_FAILOVER = 9, /* id = epoch;              writer keeper */
 	REC_QUARANTINE = 10, /* id = 0, sub = slot;    writer keeper */
+	REC_TICKET = 11, /* id = 0;                  writer SIP worker */
 	REC_KIND_MAX
 };
 
@@ -54,6 +55,8 @@ enum {
 	REC_SRTP_MAX = 120,
 	REC_KEY_SIZE = 48, /* master key and salt; the longest has 46 */
 	REC_LOST_MAX = 16, /* lost calls a failover report names */
+	REC_TICKET_KEYS_MAX = 3,
+	REC_TICKET_SECRET_SIZE = 32,
 };
 
 /* Variable part with a fixed bound. */
@@ -68,6 +71,10 @@ struct rec_bytes_raw {
 struct rec_bytes_key {
 	uint32_t size;
 	uint8_t data[REC_KEY_SIZE];
+};
+struct rec_bytes_ticket {
+	uint32_t size;
+	uint8_t data[REC_TICKET_SECRET_SIZE];
 };
 struct rec_bytes_config {
 	uint32_t size;
@@ -405,6 +412,18 @@ struct rec_quarantine {
 	char node[REC_NAME_SIZE]; /* whose worker died */
 };
 
+struct rec_ticket_key {
+	uint64_t created_ms;
+	struct rec_bytes_ticket secret; /* what each profile's is made of */
+};
+
+/* What tickets of TLS sessions are sealed with, the newest first: a peer may
+ * take up its session with either node. */
+struct rec_ticket {
+	uint16_t keys_len;
+	struct rec_ticket_key keys[REC_TICKET_KEYS_MAX];
+};
+
 /* Big enough for any of them. */
 union rec_any {
 	struct rec_call call;
@@ -417,6 +436,7 @@ union rec_any {
 	struct rec_cdr cdr;
 	struct rec_failover failover;
 	struct rec_quarantine quarantine;
+	struct rec_ticket ticket;
 };
 
 #endif

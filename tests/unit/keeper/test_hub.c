@@ -37,6 +37,25 @@ static void from_the_peer_to_both(void **state)
 	assert_int_equal(records(f, HUB_MEDIA), 1);
 }
 
+/* Keys of tickets are the SIP worker's, and nobody else's. */
+static void ticket_keys_go_to_the_sip_worker(void **state)
+{
+	struct fake *f = *state;
+	struct ha_version v = {.epoch = 1, .generation = 9};
+	struct ha_key ticket = {.kind = REC_TICKET};
+
+	attach_both(f);
+	from(f, HUB_SIP, put(0, REC_TICKET, 0), 0);
+	assert_int_equal(ha_store_count_kind(f->store, REC_TICKET), 1);
+	from(f, HUB_MEDIA, put(0, REC_TICKET, 0), 0);
+	assert_int_equal(f->refused, 1);
+	assert_int_equal(ha_store_put(f->store, &ticket, &v, "x", 1), 1);
+	hub_applied(f->hub, &ticket);
+	hub_pump(f->hub, 0);
+	assert_int_equal(records(f, HUB_SIP), 1);
+	assert_int_equal(records(f, HUB_MEDIA), 0);
+}
+
 /* Kinds of a newer release: the store has them, no worker gets them. */
 static void unknown_kinds_stay_here(void **state)
 {
@@ -392,6 +411,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(records_go_to_who_subscribes),
 		T(from_the_peer_to_both),
+		T(ticket_keys_go_to_the_sip_worker),
 		T(unknown_kinds_stay_here),
 		T(one_writer_a_kind),
 		T(replay_is_paced_by_credit),

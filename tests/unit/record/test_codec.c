@@ -397,6 +397,19 @@ static void fill_mstate(void)
 	}
 }
 
+static void fill_ticket(void)
+{
+	memset(&in, 0, sizeof(in));
+	in.ticket.keys_len = 2;
+	for (uint16_t i = 0; i < 2; i++) {
+		struct rec_ticket_key *k = &in.ticket.keys[i];
+
+		k->created_ms = 1760003600000 - 3600000 * i;
+		k->secret.size = REC_TICKET_SECRET_SIZE;
+		memset(k->secret.data, 0x40 + i, REC_TICKET_SECRET_SIZE);
+	}
+}
+
 static void established_call_is_small(void **state)
 {
 	size_t total = 0;
@@ -433,6 +446,8 @@ static void golden_bytes(void **state)
 			fill_media();
 		else if (kind == REC_MSTATE)
 			fill_mstate();
+		else if (kind == REC_TICKET)
+			fill_ticket();
 		else
 			fill_record(9, kind, &in);
 		if (kind == REC_TXN) {

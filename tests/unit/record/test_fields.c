@@ -119,6 +119,8 @@ static void every_member_has_a_field(void **state)
 	const struct record_field *cdr = record_kind_info(REC_CDR)->fields;
 	const struct record_field *lost =
 		record_kind_info(REC_FAILOVER)->fields;
+	const struct record_field *ticket =
+		record_kind_info(REC_TICKET)->fields;
 
 	for (uint8_t kind = 1; kind < REC_KIND_MAX; kind++) {
 		char type[64];
@@ -144,6 +146,7 @@ static void every_member_has_a_field(void **state)
 	while (lost->type != RT_ARRAY)
 		lost++;
 	check_struct("rec_lost", lost->fields);
+	check_struct("rec_ticket_key", ticket->fields);
 }
 
 /* Size by type, order by offset, tags once: what the codec builds on. */

@@ -113,6 +113,26 @@ static void keys_are_masked(void **state)
 	}
 }
 
+static void ticket_keys_are_masked(void **state)
+{
+	static const char secret[] = "S3cr3tS3cr3tS3cr3tS3cr3tS3cr3tS3";
+	char *text;
+	json_t *o;
+
+	memset(&rec, 0, sizeof(rec));
+	rec.ticket.keys_len = 1;
+	rec.ticket.keys[0].created_ms = 4711;
+	rec.ticket.keys[0].secret.size = REC_TICKET_SECRET_SIZE;
+	memcpy(rec.ticket.keys[0].secret.data, secret, REC_TICKET_SECRET_SIZE);
+	o = record_to_json(REC_TICKET, &rec);
+	text = json_dumps(o, 0);
+	assert_non_null(strstr(text, "4711"));
+	assert_non_null(strstr(text, "***"));
+	assert_null(strstr(text, "S3cr3t"));
+	free(text);
+	json_decref(o);
+}
+
 static void keys_in_raw_messages_are_masked(void **state)
 {
 	static const char raw[] =
@@ -162,6 +182,7 @@ int main(void)
 		cmocka_unit_test(every_field_is_printed),
 		cmocka_unit_test(values_are_right),
 		cmocka_unit_test(keys_are_masked),
+		cmocka_unit_test(ticket_keys_are_masked),
 		cmocka_unit_test(keys_in_raw_messages_are_masked),
 		cmocka_unit_test(master_keys_are_not_printed),
 	};

@@ -86,7 +86,7 @@ static void make(const char *name, const char *issuer, const char *eku,
 }
 
 /* What leads from a certificate to its root. */
-static void append(const char *name, const char *issuer)
+__attribute__((unused)) static void append(const char *name, const char *issuer)
 {
 	FILE *from = fopen(path(issuer, "crt"), "r");
 	FILE *to = fopen(path(name, "crt"), "a");
