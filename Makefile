@@ -40,6 +40,13 @@ PKGS := sofia-sip-ua libnl-3.0 libnl-route-3.0 libnftables libbpf libcpg \
 PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell \
 	pkg-config --cflags $(PKGS) 2>/dev/null))
 
+# The SIP stack's own transport header, of exactly the installed version: the
+# package does not install it, `make deps` takes it from the source package.
+SOFIA_VERSION := $(shell dpkg-query -W -f '$${Version}' libsofia-sip-ua-dev 2>/dev/null)
+SOFIA_INTERNAL := /usr/local/include/sofia-sip-internal/$(SOFIA_VERSION)
+# As Debian builds it: the header's structures depend on these.
+SOFIA_CONFIG := -DHAVE_SOFIA_STUN=1 -DHAVE_MSG_TRUNC=1
+
 CPPFLAGS := -D_GNU_SOURCE -I. -I$(B)/gen $(PKG_CFLAGS) \
 	-DSBC_VERSION='"$(VERSION)"'
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -99,6 +106,11 @@ $(B)/obj/%.o: %.c | $(BPF_SKELS)
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/obj/sbcd/sip/tport_tls.o: $(SOFIA_INTERNAL)/tport_internal.h
+$(B)/obj/sbcd/sip/tport_tls.o: CPPFLAGS += -isystem $(SOFIA_INTERNAL) $(SOFIA_CONFIG)
+$(SOFIA_INTERNAL)/tport_internal.h:
+	@echo "the SIP stack's header $@ is missing: run make deps" >&2; exit 1
 
 define module_rules
 $(call lib_of,$(1)): $(call objs,$(call srcs_of,$(1)))

@@ -20,6 +20,7 @@ deps:
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive \
 	    apt-get install -y -q --no-install-recommends $$missing; \
 	fi
+	@tests/tools/sofia-internal
 
 .PHONY: model lab-up lab-down lab-test lab-sanitized versions demo test lint \
 	format bench bench-gap bench-ha stress srtp-soak mutants chaos install

@@ -33,7 +33,9 @@
 	X(sip_offers_own, "re-INVITEs of our own")                             \
 	X(sip_tx_dropped,                                                      \
 	  "datagrams that the shut gate or a full queue dropped")              \
-	X(sip_conns_refused, "TCP connections over the cap")
+	X(sip_conns_refused, "stream connections over a cap or from nobody")   \
+	X(sip_tls_handshakes, "TLS handshakes completed")                      \
+	X(sip_tls_failed, "TLS handshakes that failed, see show tls")
 
 #define COUNTERS_MEDIA(X)                                                      \
 	X(media_rx_packets, "RTP and RTCP packets received")                   \

@@ -1,5 +1,6 @@
 #include "sbcd/config/schema.h"
 #include "sbcd/config/security.h"
+#include "sbcd/config/tls.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,36 @@ static const struct config_realm *ref_realm(struct config_build *b, cfg_t *sec,
 			     "name",
 			     name);
 	return r;
+}
+
+/* The tls-profile that `sec` has to name if its transport is TLS, and only
+ * then; NULL with an error. */
+static const struct config_tls_profile *
+ref_tls(struct config_build *b, cfg_t *sec, uint8_t transport)
+{
+	const char *name = cfg_getstr(sec, "tls-profile");
+	int line = parsed_option_line(b->parsed, sec, "tls-profile");
+	const struct config_tls_profile *t;
+
+	if (!*name) {
+		if (transport == TRANSPORT_TLS)
+			parsed_error(b->parsed, line,
+				     "TLS needs tls-profile = NAME");
+		return NULL;
+	}
+	if (transport != TRANSPORT_TLS) {
+		parsed_error(b->parsed, line,
+			     "tls-profile is of TLS; leave it out, or change "
+			     "the transport");
+		return NULL;
+	}
+	t = config_tls_find(b->config->tls, name);
+	if (!t)
+		parsed_error(b->parsed, line,
+			     "there is no tls-profile '%s'; define it or "
+			     "correct the name",
+			     name);
+	return t;
 }
 
 /* ---- sip-interface ---------------------------------------------------------
@@ -105,16 +136,17 @@ static void build_port(struct config_build *b, cfg_t *sec,
 	} else if (!strcmp(transport, "tcp")) {
 		port.transport = TRANSPORT_TCP;
 	} else if (!strcmp(transport, "tls")) {
-		parsed_error(b->parsed, port.line,
-			     "port tls is not supported by this version; leave "
-			     "it out");
-		return;
+		port.transport = TRANSPORT_TLS;
+		if (!parsed_given(b->parsed, sec, "port"))
+			port.port = 5061;
 	} else {
 		parsed_error(b->parsed, port.line,
-			     "'%s' is no transport; write port udp or port tcp",
+			     "'%s' is no transport; write port udp, port tcp or "
+			     "port tls",
 			     transport);
 		return;
 	}
+	port.tls = ref_tls(b, sec, port.transport);
 	if (s->realm && s->realm->nif)
 		check_port(b, s, &port,
 			   parsed_option_line(b->parsed, sec, "port"));
@@ -237,6 +269,47 @@ static void check_agent_port(struct config_build *b, cfg_t *sec,
 	}
 }
 
+/* Whom its certificate names. */
+static void build_tls_names(struct config_build *b, cfg_t *sec,
+			    struct config_agent *a)
+{
+	int line = parsed_option_line(b->parsed, sec, "tls-names");
+	unsigned n = cfg_size(sec, "tls-names");
+	struct addr ip;
+
+	if (n > CONFIG_TLS_NAMES_MAX) {
+		parsed_error(b->parsed, line, "%u tls-names, at most %d", n,
+			     CONFIG_TLS_NAMES_MAX);
+		return;
+	}
+	if (n && a->transport != TRANSPORT_TLS)
+		parsed_error(b->parsed, line,
+			     "tls-names is of transport = tls; leave it out");
+	for (unsigned i = 0; i < n; i++) {
+		const char *name = cfg_getnstr(sec, "tls-names", i);
+
+		if (strlen(name) >= CONFIG_HOST_SIZE || !is_host_name(name) ||
+		    !addr_parse_ip(&ip, name, 0)) {
+			parsed_error(b->parsed, line,
+				     "'%.64s' in tls-names is no host name; "
+				     "write a whole one, as the peer's "
+				     "certificate has it",
+				     name);
+			return;
+		}
+		strcpy(a->tls_names[a->tls_names_len++], name);
+	}
+	if (n || a->transport != TRANSPORT_TLS)
+		return;
+	if (!addr_parse_ip(&ip, a->host, 0))
+		parsed_error(b->parsed, a->line,
+			     "session-agent '%s' has TLS and no name: say whom "
+			     "its certificate names with tls-names = {NAME}",
+			     a->name);
+	else
+		strcpy(a->tls_names[a->tls_names_len++], a->host);
+}
+
 static void build_agent(struct config_build *b, cfg_t *sec)
 {
 	struct config_agent *a = &b->config->agents[b->config->agents_len];
@@ -248,6 +321,11 @@ static void build_agent(struct config_build *b, cfg_t *sec)
 	a->realm = ref_realm(b, sec, "realm");
 	build_agent_address(b, sec, a);
 	a->address.port = (uint16_t)strtoul(port, NULL, 10);
+	if (a->transport == TRANSPORT_TLS &&
+	    !parsed_given(b->parsed, sec, "port"))
+		a->address.port = 5061;
+	a->tls = ref_tls(b, sec, a->transport);
+	build_tls_names(b, sec, a);
 	check_agent_port(b, sec, a);
 	a->media_sec = config_build_media_sec(b, sec);
 	if (a->realm)

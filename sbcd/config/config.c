@@ -9,6 +9,7 @@
 
 #include "sbcd/config/schema.h"
 #include "sbcd/config/security.h"
+#include "sbcd/config/tls.h"
 
 /* FNV-1a: tells two texts apart, protects nothing. */
 static uint64_t digest(const char *text)
@@ -43,9 +44,16 @@ int config_parse(struct config **out, const char *text, const char *file,
 		config_error(errors, file, 1, "out of memory");
 		goto err_config;
 	}
+	b.config->tls = calloc(1, sizeof(*b.config->tls));
+	if (!b.config->tls) {
+		config_error(errors, file, 1, "out of memory");
+		goto err_config;
+	}
 	/* Nonsense behind a broken value would only hide it. */
 	if (!errors->count)
 		config_build_security(p, b.root, b.config->security);
+	if (!errors->count)
+		config_build_tls(p, b.root, b.config->tls);
 	if (!errors->count)
 		config_build_networks(&b);
 	if (!errors->count)
@@ -70,6 +78,7 @@ void config_destroy(struct config *c)
 	free(c->agents);
 	free(c->policies);
 	free(c->security);
+	free(c->tls);
 	free(c);
 }
 

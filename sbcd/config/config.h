@@ -27,10 +27,14 @@ enum {
 	CONFIG_POLICIES_MAX = 512,
 	CONFIG_HA_LINKS_MAX = 2,
 	CONFIG_TEXT_MAX_BYTES = 128 * 1024,
+	CONFIG_TLS_NAMES_MAX = 8,
+	CONFIG_HOST_SIZE = 256,
 };
 
 struct config_media_sec; /* security.h */
 struct config_security;
+struct config_tls; /* tls.h */
+struct config_tls_profile;
 
 enum config_timing { TIMING_FAST, TIMING_RELAXED, TIMING_CUSTOM };
 
@@ -86,6 +90,7 @@ struct config_sip_port {
 	uint8_t transport; /* enum rec_transport values 1 udp 2 tcp 3 tls */
 	uint16_t port;
 	int line;
+	const struct config_tls_profile *tls; /* of transport tls only */
 };
 
 struct config_sip_interface {
@@ -94,20 +99,27 @@ struct config_sip_interface {
 	const struct config_realm *realm;
 	struct config_sip_port ports[6];
 	size_t ports_len;
-	uint32_t tcp_connections_max;
+	uint32_t tcp_connections_max; /* of each port, TLS too */
+	uint32_t per_source_max; /* of these, from one address */
 	uint32_t tcp_idle_ms;
+	uint32_t tls_handshake_ms;
 };
 
 struct config_agent { /* session-agent */
 	char name[CONFIG_NAME_SIZE];
 	int line;
 	const struct config_realm *realm;
-	char host[256]; /* goes into the R-URI and To */
+	char host[CONFIG_HOST_SIZE]; /* goes into the R-URI and To */
 	struct addr address; /* host when numeric, else `address`; with port */
 	uint8_t transport;
 	uint32_t ping_interval_s; /* 0 = no OPTIONS ping */
 	uint32_t max_sessions; /* 0 = unlimited */
 	const struct config_media_sec *media_sec; /* NULL: the realm's */
+	/* transport tls: how we connect, and whom its certificate names, as
+	 * server and as client; one of them is enough. */
+	const struct config_tls_profile *tls;
+	char tls_names[CONFIG_TLS_NAMES_MAX][CONFIG_HOST_SIZE];
+	size_t tls_names_len;
 };
 
 struct config_policy { /* local-policy */
@@ -172,6 +184,7 @@ struct config {
 	struct config_media_options media;
 	struct config_cdr cdr;
 	struct config_security *security;
+	struct config_tls *tls;
 };
 
 struct config_node { /* node.conf */

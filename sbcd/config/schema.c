@@ -23,7 +23,7 @@ static const struct option_choice vmac_modes[] = {
 static const struct option_choice transports[] = {
 	{"udp", TRANSPORT_UDP, false},
 	{"tcp", TRANSPORT_TCP, false},
-	{"tls", TRANSPORT_TLS, true},
+	{"tls", TRANSPORT_TLS, false},
 	{NULL, 0, false},
 };
 
@@ -249,7 +249,12 @@ static const struct option_spec port_options[] = {
 	 .min = 1,
 	 .max = 65535,
 	 TARGET(config_sip_port, port),
-	 .help = "port number"},
+	 .help = "port number; of port tls 5061 where it is not said"},
+	{.name = "tls-profile",
+	 .type = OPT_NAME,
+	 .def = "",
+	 NO_TARGET,
+	 .help = "how who connects to it is met; port tls needs one"},
 	END,
 };
 
@@ -257,8 +262,8 @@ static const struct section_spec sip_interface_sections[] = {
 	{.name = "port",
 	 .titled = true,
 	 .options = port_options,
-	 .help = "where SIP is listened to; the title is the transport: udp "
-		 "or tcp"},
+	 .help = "where SIP is listened to; the title is the transport: udp, "
+		 "tcp or tls"},
 	END,
 };
 
@@ -273,7 +278,23 @@ static const struct option_spec sip_interface_options[] = {
 	 .min = 1,
 	 .max = 65000,
 	 TARGET(config_sip_interface, tcp_connections_max),
-	 .help = "TCP connections at a time"},
+	 .help = "connections at a time to its port tcp, and as many to its "
+		 "port tls"},
+	{.name = "connections-per-source",
+	 .type = OPT_UINT,
+	 .def = "100",
+	 .min = 1,
+	 .max = 65000,
+	 TARGET(config_sip_interface, per_source_max),
+	 .help = "of these, from one address"},
+	{.name = "tls-handshake-timeout",
+	 .type = OPT_UINT,
+	 .def = "5",
+	 .min = 1,
+	 .max = 60,
+	 .scale = 1000,
+	 TARGET(config_sip_interface, tls_handshake_ms),
+	 .help = "seconds a TLS handshake may take"},
 	{.name = "tcp-idle-timeout",
 	 .type = OPT_UINT,
 	 .def = "600",
@@ -305,13 +326,24 @@ static const struct option_spec agent_options[] = {
 	 .min = 1,
 	 .max = 65535,
 	 NO_TARGET,
-	 .help = "port number"},
+	 .help = "port number; with transport = tls 5061 where it is not said"},
 	{.name = "transport",
 	 .type = OPT_ENUM,
 	 .def = "udp",
 	 .choices = transports,
 	 TARGET(config_agent, transport),
 	 .help = "how requests are sent to it"},
+	{.name = "tls-profile",
+	 .type = OPT_NAME,
+	 .def = "",
+	 NO_TARGET,
+	 .help = "how we connect to it; transport = tls needs one"},
+	{.name = "tls-names",
+	 .type = OPT_LIST,
+	 .def = "",
+	 NO_TARGET,
+	 .help = "host names, of which its certificate has to name one; "
+		 "nothing = host"},
 	{.name = "ping-interval",
 	 .type = OPT_UINT,
 	 .def = "0",
@@ -492,6 +524,10 @@ const struct section_spec schema_sbcd[] = {
 	 .titled = true,
 	 .options = schema_sdes_options,
 	 .help = "how SRTP keys are exchanged in SDP (RFC 4568)"},
+	{.name = "tls-profile",
+	 .titled = true,
+	 .options = schema_tls_options,
+	 .help = "our certificate, whom we trust, and which TLS we speak"},
 	{.name = "sip-config",
 	 .options = sip_config_options,
 	 .help = "limits of signalling; at most one"},
@@ -578,7 +614,7 @@ const struct section_spec schema_node[] = {
 };
 
 const char *const schema_later[] = {
-	"tls-profile", "srtp-engine", "session-group", "steering-pools", NULL,
+	"srtp-engine", "session-group", "steering-pools", NULL,
 };
 
 const struct section_spec *schema_find(const struct section_spec *list,

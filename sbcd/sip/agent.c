@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "sbcd/base/log.h"
+#include "sbcd/config/tls.h"
 #include "sbcd/sip/sip_int.h"
 
 const char *transport_name(uint8_t transport)
@@ -39,7 +40,7 @@ static int bind_port(struct sip_agent *a, const struct addr *at,
 	char text[ADDR_TEXT_SIZE], url[SIP_URI_SIZE];
 	int err;
 
-	guard_cap(a->sif->tcp_connections_max);
+	guard_cap(a->sif->tcp_connections_max, a->sif->per_source_max);
 	addr.port = p->port;
 	addr_format(&addr, text, sizeof(text));
 	snprintf(url, sizeof(url), "sip:%s;transport=%s", text,
@@ -52,8 +53,11 @@ static int bind_port(struct sip_agent *a, const struct addr *at,
 				  TPTAG_UDP_RMEM(SIP_UDP_RMEM_BYTES),
 				  TPTAG_UDP_WMEM(SIP_UDP_RMEM_BYTES),
 				  TPTAG_TOS(a->sif->realm->dscp_sip << 2),
+				  TAG_IF(p->tls,
+					 TPTAG_CERTIFICATE(
+						 p->tls ? p->tls->name : "")),
 				  TAG_END());
-	guard_cap(0);
+	guard_cap(0, 0);
 	if (err < 0) {
 		err = su_errno() ? su_errno() : EIO;
 		log_err("event=sip-bind address=%s transport=%s result=failed error=\"%s\"",

@@ -17,6 +17,7 @@
 #include "sbcd/base/log.h"
 #include "sbcd/record/record.h"
 #include "sbcd/sip/sip_int.h"
+#include "sbcd/sip/tls_links.h"
 
 enum {
 	CONNS_MAX = 4096, /* beyond it the oldest records are not kept */
@@ -39,11 +40,20 @@ struct conn {
 /* ---- the active: what it opens goes on record ------------------------------
  */
 
+/* As its session agent has it; a peer that is none is reached by TCP. */
+static uint8_t transport_to(const struct sip_worker *w, const struct addr *to)
+{
+	for (size_t i = 0; i < w->agents_len; i++)
+		if (tls_link_whom(&w->agents[i], to))
+			return TRANSPORT_TLS;
+	return TRANSPORT_TCP;
+}
+
 static uint64_t opened(void *ctx, const struct addr *local,
 		       const struct addr *remote)
 {
 	struct sip_worker *w = ctx;
-	struct rec_conn r = {.transport = TRANSPORT_TCP,
+	struct rec_conn r = {.transport = transport_to(w, remote),
 			     .local = *local,
 			     .remote = *remote,
 			     .outbound = true};

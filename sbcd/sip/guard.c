@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -28,16 +29,27 @@
 
 enum { FDS_MAX = 65536, VECTORS_MAX = 16 };
 
+/* Who is connected to a listener, by address. */
+struct source {
+	UT_hash_handle hh;
+	struct source_key {
+		uint32_t listener;
+		struct addr from; /* no port */
+	} key;
+	uint32_t conns;
+};
+
 static struct {
 	struct counters *counters;
 	bool listening, mute;
-	uint64_t first_us; /* first input since it listens */
+	uint64_t first_us, first_tls_us; /* first input since it listens */
 	bool busy;
 	struct busy_input reading;
-	uint32_t cap_next;
-	uint32_t cap[FDS_MAX]; /* of a listener */
+	uint32_t cap_next, per_source_next;
+	uint32_t cap[FDS_MAX], per_source[FDS_MAX]; /* of a listener */
 	uint32_t conns[FDS_MAX]; /* of a listener */
 	uint32_t listener[FDS_MAX]; /* of a connection, fd + 1 */
+	struct source *sources, *source[FDS_MAX]; /* of a connection */
 	bool stream[FDS_MAX], dgram[FDS_MAX]; /* of the stack */
 	uint64_t opened[FDS_MAX]; /* id of a connection, 0 = none */
 	const struct guard_conn_ops *watch;
@@ -56,7 +68,7 @@ void guard_init(struct counters *counters, const uint8_t key[16])
 void guard_listen(bool on)
 {
 	if (on && !guard.listening)
-		guard.first_us = 0;
+		guard.first_us = guard.first_tls_us = 0;
 	guard.listening = on;
 }
 
@@ -65,14 +77,15 @@ void guard_mute(void)
 	guard.mute = true;
 }
 
-uint64_t guard_first_us(void)
+uint64_t guard_first_us(bool tls)
 {
-	return guard.first_us;
+	return tls ? guard.first_tls_us : guard.first_us;
 }
 
-void guard_cap(uint32_t max)
+void guard_cap(uint32_t max, uint32_t per_source)
 {
 	guard.cap_next = max;
+	guard.per_source_next = per_source;
 }
 
 void guard_watch(const struct guard_conn_ops *ops, void *ctx)
@@ -166,6 +179,9 @@ static void note_input(const struct input *in, int fd,
 {
 	struct busy_input *what = &guard.reading;
 
+	if (!guard.first_us)
+		guard.first_us = clock_mono_ns() / 1000;
+
 	memset(what, 0, sizeof(*what));
 	what->hash = quarantine_hash(&guard.quarantine, in);
 	what->size = in->size;
@@ -191,15 +207,28 @@ static size_t one_message(struct input *in, const struct iovec *iov, size_t len,
 }
 
 /* The stack gets one message, or a part of it, at a time: when it dies, we
- * know of which. */
+ * know of which. How much that is, or -ECONNRESET: poison. */
+static ssize_t pass_one(int fd, const struct iovec *iov, size_t len,
+			size_t size)
+{
+	struct input *in = &guard.inputs[fd];
+	bool ends;
+
+	size = one_message(in, iov, len, size, &ends);
+	if (!examine(in, iov, len, size))
+		return -ECONNRESET;
+	note_input(in, fd, NULL);
+	if (ends)
+		memset(in, 0, sizeof(*in));
+	return (ssize_t)size;
+}
+
 static ssize_t receive_stream(int fd, const struct iovec *from, size_t len,
 			      int flags)
 {
 	struct iovec iov[VECTORS_MAX];
 	struct msghdr hdr = {.msg_iov = iov};
-	struct input *in = &guard.inputs[fd];
-	size_t size, left;
-	bool ends;
+	size_t left;
 	ssize_t n;
 
 	hdr.msg_iovlen = len < VECTORS_MAX ? len : VECTORS_MAX;
@@ -207,20 +236,31 @@ static ssize_t receive_stream(int fd, const struct iovec *from, size_t len,
 	n = recvmsg(fd, &hdr, flags | MSG_PEEK);
 	if (n <= 0)
 		return n;
-	left = size = one_message(in, iov, hdr.msg_iovlen, (size_t)n, &ends);
-	if (!examine(in, iov, hdr.msg_iovlen, size)) {
-		errno = ECONNRESET;
+	n = pass_one(fd, iov, hdr.msg_iovlen, (size_t)n);
+	if (n < 0) {
+		errno = (int)-n;
 		return -1;
 	}
+	left = (size_t)n;
 	for (size_t i = 0; i < hdr.msg_iovlen; i++) {
 		if (iov[i].iov_len > left)
 			iov[i].iov_len = left;
 		left -= iov[i].iov_len;
 	}
-	note_input(in, fd, NULL);
-	if (ends)
-		memset(in, 0, sizeof(*in));
 	return recvmsg(fd, &hdr, flags);
+}
+
+ssize_t guard_input(int fd, const void *data, size_t size)
+{
+	struct iovec iov = {.iov_base = (void *)data, .iov_len = size};
+
+	if (!guard.listening)
+		return 0;
+	if (!tracked(fd))
+		return (ssize_t)size;
+	if (!guard.first_tls_us)
+		guard.first_tls_us = clock_mono_ns() / 1000;
+	return pass_one(fd, &iov, 1, size);
 }
 
 static ssize_t receive_datagram(int fd, struct msghdr *hdr, int flags)
@@ -261,8 +301,6 @@ issize_t su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t iovlen, int flags,
 		n = receive_datagram(s, &hdr, flags);
 	else
 		n = receive_stream(s, (struct iovec *)iov, iovlen, flags);
-	if (n > 0 && guard.listening && !guard.first_us)
-		guard.first_us = clock_mono_ns() / 1000;
 	if (su && sulen)
 		*sulen = hdr.msg_namelen;
 	return n;
@@ -328,6 +366,7 @@ su_socket_t su_socket(int af, int socktype, int proto)
 			  strerror(errno));
 	if (tracked(fd)) {
 		guard.cap[fd] = socktype == SOCK_STREAM ? guard.cap_next : 0;
+		guard.per_source[fd] = guard.per_source_next;
 		guard.conns[fd] = 0;
 		guard.listener[fd] = 0;
 		guard.stream[fd] = socktype == SOCK_STREAM;
@@ -378,6 +417,46 @@ int connect(int fd, const struct sockaddr *to, socklen_t len)
 	return rc;
 }
 
+/* One more from there; NULL: there are enough, or there is no memory. */
+static struct source *source_take(int listener, const struct sockaddr *sa)
+{
+	struct source_key key;
+	struct addr from;
+	struct source *s;
+
+	if (addr_from_sockaddr(&from, sa))
+		return NULL;
+	memset(&key, 0, sizeof(key));
+	key.listener = (uint32_t)listener;
+	key.from.family = from.family;
+	memcpy(key.from.ip, from.ip, sizeof(key.from.ip));
+	HASH_FIND(hh, guard.sources, &key, sizeof(key), s);
+	if (s && guard.per_source[listener] &&
+	    s->conns >= guard.per_source[listener])
+		return NULL;
+	if (!s) {
+		s = calloc(1, sizeof(*s));
+		if (!s)
+			return NULL;
+		s->key = key;
+		HASH_ADD(hh, guard.sources, key, sizeof(key), s);
+		if (!s->hh.tbl) {
+			free(s);
+			return NULL;
+		}
+	}
+	s->conns++;
+	return s;
+}
+
+static void source_give(struct source *s)
+{
+	if (--s->conns)
+		return;
+	HASH_DEL(guard.sources, s);
+	free(s);
+}
+
 int su_close(su_socket_t fd)
 {
 	if (tracked(fd)) {
@@ -389,8 +468,26 @@ int su_close(su_socket_t fd)
 	if (tracked(fd) && guard.listener[fd]) {
 		guard.conns[guard.listener[fd] - 1]--;
 		guard.listener[fd] = 0;
+		source_give(guard.source[fd]);
+		guard.source[fd] = NULL;
 	}
 	return close(fd);
+}
+
+/* Takes its place among those of its listener and its source. */
+static bool admit(int s, int fd, const struct sockaddr *sa)
+{
+	struct source *from;
+
+	if (!tracked(fd) || guard.conns[s] >= guard.cap[s] || !guard.listening)
+		return false;
+	from = source_take(s, sa);
+	if (!from)
+		return false;
+	guard.source[fd] = from;
+	guard.conns[s]++;
+	guard.listener[fd] = (uint32_t)s + 1;
+	return true;
 }
 
 /* Only the stack calls this one; everything else here uses accept4(). */
@@ -400,17 +497,11 @@ int accept(int s, struct sockaddr *sa, socklen_t *len)
 
 	if (fd >= 0 && tracked(fd))
 		memset(&guard.inputs[fd], 0, sizeof(guard.inputs[fd]));
-	if (fd < 0 || !tracked(s) || !guard.cap[s])
+	if (fd < 0 || !tracked(s) || !guard.cap[s] || admit(s, fd, sa))
 		return fd;
-	if (!tracked(fd) || guard.conns[s] >= guard.cap[s] ||
-	    !guard.listening) {
-		counters_add(guard.counters, COUNTER_sip_conns_refused, 1);
-		log_rated(LOG_WARNING, "event=sip-connection-refused");
-		close(fd);
-		errno = EAGAIN;
-		return -1;
-	}
-	guard.conns[s]++;
-	guard.listener[fd] = (uint32_t)s + 1;
-	return fd;
+	counters_add(guard.counters, COUNTER_sip_conns_refused, 1);
+	log_rated(LOG_WARNING, "event=sip-connection-refused");
+	close(fd);
+	errno = EAGAIN;
+	return -1;
 }

@@ -8,6 +8,8 @@
 #include "sbcd/base/log.h"
 #include "sbcd/sip/sdp_relay.h"
 #include "sbcd/sip/sip_int.h"
+#include "sbcd/sip/tls_links.h"
+#include "sbcd/sip/tport_tls.h"
 
 /* By then somebody else may serve. */
 enum { DRAIN_RETRY_S = 10 };
@@ -314,10 +316,25 @@ static bool is_copy(struct sip_agent *a, const struct call_message *m)
 	return true;
 }
 
-static void take(struct sip_agent *a, const struct call_message *m, msg_t *msg,
+/* Over TLS it is who the certificate names, wherever it comes from: from
+ * here on it comes from where its requests go. */
+static const struct config_agent *
+whose(struct sip_agent *a, struct call_message *m, const msg_t *msg)
+{
+	const struct tls_link *link = tport_tls_link(
+		tport_delivered_by(nta_agent_tports(a->nta), msg));
+	const struct config_agent *named = link ? tls_link_agent(link) : NULL;
+
+	if (!named)
+		return agent_peer(a, &m->source);
+	m->source = named->address;
+	return named;
+}
+
+static void take(struct sip_agent *a, struct call_message *m, msg_t *msg,
 		 sip_t *sip)
 {
-	const struct config_agent *agent = agent_peer(a, &m->source);
+	const struct config_agent *agent = whose(a, m, msg);
 	bool known = agent || dialog_peer(a, m);
 	nta_incoming_t *irq;
 

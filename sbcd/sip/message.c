@@ -8,6 +8,7 @@
 #include "sbcd/base/log.h"
 #include "sbcd/sip/hdr_policy.h"
 #include "sbcd/sip/sip_int.h"
+#include "sbcd/sip/tls_links.h"
 
 const char sip_allow[] =
 	"INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO, OPTIONS";
@@ -32,6 +33,11 @@ int message_local_host(const struct sip_agent *a, uint8_t family, char *out,
 /* ---- where to ---------------------------------------------------------------
  */
 
+static uint16_t default_port(uint8_t transport)
+{
+	return transport == TRANSPORT_TLS ? 5061 : 5060;
+}
+
 static bool numeric_hop(const url_t *url, uint8_t transport,
 			struct next_hop *out)
 {
@@ -51,7 +57,7 @@ static bool numeric_hop(const url_t *url, uint8_t transport,
 	if (port > 65535)
 		return false;
 	if (!port)
-		port = transport == TRANSPORT_TLS ? 5061 : 5060;
+		port = default_port(transport);
 	/* A name is never resolved here: its agent's address is configured. */
 	if (addr_parse_ip(&out->addr, host, (uint16_t)port))
 		return false;
@@ -77,6 +83,11 @@ int message_next_hop(const struct sip_agent *a, const struct rec_dialog *d,
 		found = target && numeric_hop(target, d->transport, out);
 	}
 	su_home_deinit(home);
+	/* Of an address that is no session agent's we know neither whom its
+	 * certificate has to name nor what to show it. */
+	if (found && out->transport == TRANSPORT_TLS &&
+	    !tls_link_whom(a, &out->addr))
+		found = false;
 	if (found && agent_address(a, out->addr.family) &&
 	    !addr_is_unspecified(&out->addr))
 		return 0;
@@ -86,7 +97,7 @@ int message_next_hop(const struct sip_agent *a, const struct rec_dialog *d,
 	if (out->addr.family == ADDR_NONE)
 		return -EHOSTUNREACH;
 	if (!out->addr.port)
-		out->addr.port = 5060;
+		out->addr.port = default_port(out->transport);
 	return agent_address(a, out->addr.family) ? 0 : -EADDRNOTAVAIL;
 }
 

@@ -9,6 +9,7 @@
 #include "sbcd/call/fsm.h"
 #include "sbcd/record/record.h"
 #include "sbcd/sip/sip_int.h"
+#include "sbcd/sip/tls_links.h"
 
 static void reply(struct sip_worker *w, uint64_t token, json_t *answer)
 {
@@ -49,9 +50,19 @@ static json_t *takeover(struct sip_worker *w)
 				      json_pack("{s:s,s:s}", "id", id, "reason",
 						t.lost[i].reason));
 	}
-	return json_pack("{s:I,s:I,s:o,s:I}", "carried", (json_int_t)t.carried,
-			 "lost-count", (json_int_t)t.lost_count, "lost", list,
-			 "first-message-us", (json_int_t)guard_first_us());
+	return json_pack("{s:I,s:I,s:o,s:I,s:I}", "carried",
+			 (json_int_t)t.carried, "lost-count",
+			 (json_int_t)t.lost_count, "lost", list,
+			 "first-message-us", (json_int_t)guard_first_us(false),
+			 "first-tls-us", (json_int_t)guard_first_us(true));
+}
+
+static json_t *tls_reload(struct sip_worker *w)
+{
+	const char *why = tls_links_reload(w);
+
+	return why ? json_pack("{s:s}", "error", why)
+		   : json_pack("{s:b}", "reloaded", true);
 }
 
 static json_t *leg_json(const struct leg *l)
@@ -115,6 +126,10 @@ void query_answer(struct sip_worker *w, uint64_t token, const char *json)
 		reply(w, token, stats(w));
 	else if (cmd && !strcmp(cmd, "takeover"))
 		reply(w, token, takeover(w));
+	else if (cmd && !strcmp(cmd, "tls"))
+		reply(w, token, tls_links_json(w));
+	else if (cmd && !strcmp(cmd, "tls-reload"))
+		reply(w, token, tls_reload(w));
 	else if (cmd && !strcmp(cmd, "call"))
 		reply(w, token,
 		      call_json(w,

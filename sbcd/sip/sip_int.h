@@ -13,6 +13,7 @@
 #include "sbcd/base/steady.h"
 #include "sbcd/call/b2bua.h"
 #include "sbcd/record/link.h"
+#include "sbcd/sip/guard.h"
 #include "sbcd/sip/hide.h"
 
 enum {
@@ -44,6 +45,7 @@ struct barrier;
 struct conn;
 struct held;
 struct ping;
+struct tls_links;
 
 struct sip_worker {
 	su_root_t *root;
@@ -61,6 +63,7 @@ struct sip_worker {
 	struct held *failed; /* requests the stack did not take */
 	struct ping *pings; /* one a session agent */
 	struct conn *conns; /* connections of the node before us */
+	struct tls_links *tls;
 	struct steady steady; /* of all timers, the stack's too */
 	uint64_t epoch;
 	bool draining; /* new calls are for another node */
@@ -224,37 +227,5 @@ void conns_destroy(struct sip_worker *w);
  * ------------------------------------------------------------------------
  */
 void query_answer(struct sip_worker *w, uint64_t token, const char *json);
-
-/* ---- guard.c
- * ------------------------------------------------------------------------
- */
-/* Before this the sockets are deaf: what comes in is read and dropped. */
-void guard_listen(bool on);
-/* Nothing is sent any more. */
-void guard_mute(void);
-/* Monotonic: when the first bytes came since it listens, 0 = none yet. */
-uint64_t guard_first_us(void);
-void guard_init(struct counters *counters, const uint8_t key[16]);
-/* A record of an input that killed a worker; NULL: it is over. */
-void guard_quarantine(unsigned slot, const struct rec_quarantine *r);
-/* Says that this call is being built from its records; 0: done. */
-void guard_building(uint64_t id);
-/* The input is done with. */
-void guard_idle(void);
-/* Stream sockets made from now on accept at most `max` connections at a time
- * each; 0 = no bound. */
-void guard_cap(uint32_t max);
-/* Datagram sockets made until now take no notice of ICMP errors. For the stack
- * one of them ends every transaction with that peer, a BYE too; but it may be
- * one ARP request that got lost, or forged. Silence is what counts. */
-void guard_no_errors(void);
-/* Hears of connections the stack opens. `opened` gives them an id, 0 = of no
- * interest; `closed` follows. NULL ends it. */
-struct guard_conn_ops {
-	uint64_t (*opened)(void *ctx, const struct addr *local,
-			   const struct addr *remote);
-	void (*closed)(void *ctx, uint64_t id);
-};
-void guard_watch(const struct guard_conn_ops *ops, void *ctx);
 
 #endif

@@ -14,6 +14,8 @@
 #include "sbcd/base/mask.h"
 #include "sbcd/record/record.h"
 #include "sbcd/sip/sip_int.h"
+#include "sbcd/sip/tls_links.h"
+#include "sbcd/sip/tport_tls.h"
 
 enum { SHARDS_MAX = 4, QUIESCE_MAX_MS = 100 };
 
@@ -85,6 +87,8 @@ static int on_config(void *ctx, const char *text, const char *node_text)
 	p.counters = w->counters;
 	guard_init(w->counters, p.key.bytes);
 	err = b2bua_create(&w->b2bua, &p);
+	if (!err)
+		err = tls_links_create(w);
 	if (!err)
 		err = agents_create(w);
 	if (!err)
@@ -332,6 +336,7 @@ static void finish(struct sip_worker *w)
 	b2bua_destroy(w->b2bua);
 	outbox_destroy(w);
 	agents_destroy(w);
+	tls_links_destroy(w);
 	if (w->root)
 		su_root_destroy(w->root);
 	worker_link_destroy(w->link);
@@ -392,6 +397,10 @@ int sip_worker_main(void)
 	_su_time = tell_time;
 	su_init();
 	su_log_redirect(NULL, stack_log, NULL);
+	err = tport_tls_register();
+	if (err)
+		goto out;
+	err = -ENOMEM;
 	w->root = su_root_create(w);
 	if (!w->root)
 		goto out;
