@@ -26,6 +26,8 @@ static const char usage_text[] =
 	"  show call ID         both legs, media, counters\n"
 	"  show interfaces      virtual MAC, addresses, gate, read-back\n"
 	"  show counters        of workers, replication, keeper\n"
+	"  show tls             profiles, connections, handshakes that failed "
+	"and why\n"
 	"  show failovers [N]   reports of the last take-overs (20)\n"
 	"  show config          what runs\n"
 	"  switchover [--force] the active node hands over to its peer, on "
@@ -37,6 +39,9 @@ static const char usage_text[] =
 	"  undrain              take new calls again\n"
 	"  maintenance on|off   a standby that never takes over, unless "
 	"forced to\n"
+	"  cert reload          read the files of all TLS profiles again, on "
+	"this node;\n"
+	"                       connections stay\n"
 	"  config check FILE [NODE-FILE]\n"
 	"                       check files before they are used, without the "
 	"daemon\n"
@@ -288,7 +293,8 @@ static int config_check_command(const struct options *o)
  */
 
 static const char *const plain_shows[] = {
-	"redundancy", "calls", "interfaces", "counters", "failovers", NULL};
+	"redundancy", "calls",	   "interfaces", "counters",
+	"tls",	      "failovers", NULL};
 
 static int show(const struct options *o)
 {
@@ -331,6 +337,9 @@ static int run(const struct options *o)
 		return ask_and_print(o, o->argv[0], NULL);
 	if (!strcmp(o->argv[0], "maintenance") && o->argc == 2)
 		return maintenance(o);
+	if (!strcmp(o->argv[0], "cert") && o->argc == 2 &&
+	    !strcmp(o->argv[1], "reload"))
+		return ask_and_print(o, "cert reload", NULL);
 	if (!strcmp(o->argv[0], "version") && o->argc == 1)
 		return show_version(o);
 	if (!strcmp(o->argv[0], "config") && (o->argc == 3 || o->argc == 4) &&

@@ -229,10 +229,27 @@ static json_t *call_records(struct keeper *k, uint64_t call)
 	return NULL;
 }
 
+/* Of a question to the SIP worker alone its answer is all there is to say. */
+static void reply_alone(struct keeper *k, struct query *q)
+{
+	json_t *part = json_object_get(q->answer, workers_name(HUB_SIP));
+	const char *error = json_string_value(json_object_get(part, "error"));
+
+	if (part && !error)
+		control_reply(k->control, q->control_id, json_incref(part));
+	else
+		control_error(k->control, q->control_id, CONTROL_REFUSED, "%s",
+			      error ? error : "the SIP worker does not answer");
+	json_decref(q->answer);
+}
+
 static void query_finish(struct keeper *k, struct query *q)
 {
 	loop_timer_disarm(q->timer);
-	control_reply(k->control, q->control_id, q->answer);
+	if (q->alone)
+		reply_alone(k, q);
+	else
+		control_reply(k->control, q->control_id, q->answer);
 	q->answer = NULL;
 	q->token = 0;
 }
@@ -272,7 +289,8 @@ static void on_query_timer(void *ctx)
 	}
 }
 
-static struct query *query_new(struct keeper *k)
+/* NULL, and said so: there are too many. */
+static struct query *query_new(struct keeper *k, uint64_t control_id)
 {
 	for (size_t i = 0; i < KEEPER_QUERIES_MAX; i++) {
 		struct query *q = &k->queries[i];
@@ -281,9 +299,16 @@ static struct query *query_new(struct keeper *k)
 			continue;
 		if (!q->timer &&
 		    loop_timer_create(k->loop, &q->timer, on_query_timer, k))
-			return NULL;
+			break;
+		q->token = ++k->next_token;
+		q->control_id = control_id;
+		q->missing = 0;
+		q->alone = false;
+		q->answer = NULL;
 		return q;
 	}
+	control_error(k->control, control_id, CONTROL_REFUSED,
+		      "too many questions at once");
 	return NULL;
 }
 
@@ -299,6 +324,14 @@ static void query_send(struct keeper *k, struct query *q, enum hub_worker w,
 
 	if (!workers_send(k->workers, w, &m))
 		q->missing++;
+}
+
+static void query_wait(struct keeper *k, struct query *q)
+{
+	if (q->missing)
+		loop_timer_arm(q->timer, QUERY_MS);
+	else
+		query_finish(k, q);
 }
 
 static bool parse_call_id(const char *text, uint64_t *out)
@@ -332,26 +365,42 @@ static void show_call(struct keeper *k, uint64_t id,
 			      "no call %016" PRIx64, call);
 		return;
 	}
-	q = query_new(k);
+	q = query_new(k, id);
 	if (!q) {
 		json_decref(records);
-		control_error(k->control, id, CONTROL_REFUSED,
-			      "too many questions at once");
 		return;
 	}
 	snprintf(question, sizeof(question), "%016" PRIx64, call);
-	q->token = ++k->next_token;
-	q->control_id = id;
-	q->missing = 0;
 	q->answer = json_pack("{s:s,s:o}", "id", question, "records", records);
 	snprintf(question, sizeof(question),
 		 "{\"cmd\":\"call\",\"id\":\"%016" PRIx64 "\"}", call);
 	query_send(k, q, HUB_SIP, question);
 	query_send(k, q, HUB_MEDIA, question);
-	if (q->missing)
-		loop_timer_arm(q->timer, QUERY_MS);
-	else
-		query_finish(k, q);
+	query_wait(k, q);
+}
+
+static void ask_sip(struct keeper *k, uint64_t id, const char *question)
+{
+	struct query *q = query_new(k, id);
+
+	if (!q)
+		return;
+	q->alone = true;
+	q->answer = json_object();
+	query_send(k, q, HUB_SIP, question);
+	query_wait(k, q);
+}
+
+static void show_tls(struct keeper *k, uint64_t id,
+		     const struct control_request *req)
+{
+	ask_sip(k, id, "{\"cmd\":\"tls\"}");
+}
+
+static void cert_reload(struct keeper *k, uint64_t id,
+			const struct control_request *req)
+{
+	ask_sip(k, id, "{\"cmd\":\"tls-reload\"}");
 }
 
 /* ---- the small ones ----------------------------------------------------- */
@@ -543,10 +592,12 @@ static const struct {
 	{"show call", show_call},
 	{"show interfaces", show_interfaces},
 	{"show counters", show_counters},
+	{"show tls", show_tls},
 	{"show failovers", show_failovers},
 	{"show config", show_config},
 	{"show version", show_version},
 	{"version", show_version},
+	{"cert reload", cert_reload},
 	{"switchover", switchover},
 	{"drain", drain},
 	{"undrain", undrain},

@@ -167,6 +167,7 @@ static json_t *report_json(const struct rec_failover *r)
 		{"media-after", r->media_us},
 		{"first-packet-after", r->packet_us},
 		{"first-message-after", r->message_us},
+		{"first-tls-after", r->tls_us},
 		{"gap-p50", r->gap_p50_us},
 		{"gap-p99", r->gap_p99_us},
 		{"gap-max", r->gap_max_us},

@@ -123,6 +123,7 @@ struct service {
 struct query {
 	uint64_t token, control_id; /* token 0 = free */
 	unsigned missing; /* answers outstanding */
+	bool alone; /* only the SIP worker is asked */
 	json_t *answer;
 	struct loop_timer *timer;
 };

@@ -306,12 +306,15 @@ static void take_calls(struct recorder *rec, const json_t *o)
 {
 	struct rec_failover *r = &rec->now;
 	uint64_t message_us = number(o, "first-message-us");
+	uint64_t tls_us = number(o, "first-tls-us");
 	json_t *lost = json_object_get(o, "lost"), *one;
 	size_t i;
 
 	r->calls_lost += number32(o, "lost-count");
 	if (message_us)
 		r->message_us = since(rec, message_us);
+	if (tls_us)
+		r->tls_us = since(rec, tls_us);
 	json_array_foreach(lost, i, one)
 	{
 		const char *id = json_string_value(json_object_get(one, "id"));

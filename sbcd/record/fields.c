@@ -292,6 +292,7 @@ static const struct record_field failover_fields[] = {
 	FIELD(20, RT_U64, rec_failover, gap_p99_us),
 	FIELD(21, RT_U64, rec_failover, gap_max_us),
 	ARRAY(22, rec_failover, lost, lost_fields),
+	FIELD(23, RT_U64, rec_failover, tls_us),
 	END,
 };
 

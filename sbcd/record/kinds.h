@@ -401,6 +401,7 @@ struct rec_failover {
 	uint64_t gap_p50_us, gap_p99_us, gap_max_us;
 	uint16_t lost_len;
 	struct rec_lost lost[REC_LOST_MAX];
+	uint64_t tls_us; /* first SIP message received over TLS */
 };
 
 /* An input that killed a SIP worker: refused on both nodes for a while. */

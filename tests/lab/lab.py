@@ -265,14 +265,15 @@ class World:
                         key=side, media_base=30000 + 4000 * i)
         return self.ua["core"], self.ua["cloud"]
 
-    def more_peers(self, family=4, transport="tcp", last=51):
-        """Second agents: TCP at .51, or IPv6; keyed core-tcp, cloud-6 ..."""
+    def more_peers(self, family=4, transport="tcp", last=51, tls=None):
+        """Second agents: TCP at .51, or IPv6; keyed core-tcp, cloud-6 ...
+        `tls`: {side: tlspeer.Tls}"""
         name = "6" if family == 6 else transport
         for i, side in enumerate(SIDES):
             host = (ADDR[side, 6] if family == 6 else
                     ADDR[side, 4].replace(".50", f".{last}"))
             self.add_ua(side, host, key=f"{side}-{name}",
-                        transport=transport,
+                        transport=transport, tls=(tls or {}).get(side),
                         media_base=38000 + 2000 * i)
         return self.ua[f"core-{name}"], self.ua[f"cloud-{name}"]
 
@@ -297,8 +298,10 @@ class World:
     def place(self, user=None, frm="core", family=4, **kwargs):
         """One call to the pair; returned before it is answered."""
         side = frm.split("-")[0]
-        return self.ua[frm].call(user or self.user(),
-                                 (vip(side, family), 5060), **kwargs)
+        ua = self.ua[frm]
+        tls = kwargs.get("transport", ua.transport) == "tls"
+        return ua.call(user or self.user(),
+                       (vip(side, family), 5061 if tls else 5060), **kwargs)
 
     def establish(self, n=1, frm="core", to=None, family=4, media=True,
                   prefix="c", timeout=20, **kwargs):

@@ -1,4 +1,4 @@
-"""A small SIP user agent for tests: UDP and TCP, IPv4 and IPv6.
+"""A small SIP user agent for tests: UDP, TCP and TLS, IPv4 and IPv6.
 
 Obeys RFC 3261 where the device under test can see it: retransmissions
 (T1, T2), server transactions that repeat their last response, 2xx repeated
@@ -106,9 +106,12 @@ class Logged:
     msg: Msg
 
 
-class _Tcp(asyncio.Protocol):
-    def __init__(self, ua):
+class _Stream(asyncio.Protocol):
+    """A connection by TCP or TLS."""
+
+    def __init__(self, ua, kind="tcp"):
         self.ua, self.buf, self.peer = ua, bytearray(), None
+        self.kind = kind
         self.lost = self.mine = False
 
     def connection_made(self, transport):
@@ -120,13 +123,13 @@ class _Tcp(asyncio.Protocol):
         self.buf += data
         try:
             while (msg := frame(self.buf)) is not None:
-                self.ua._received(msg, self.peer, "tcp")
+                self.ua._received(msg, self.peer, self.kind)
         except (BadMessage, ValueError) as err:
             self.ua.errors.append(f"{self.peer}: {err}")
             self.transport.abort()
 
     def connection_lost(self, exc):
-        self.lost = True
+        self.lost = time.monotonic()
         if self.ua._conns.get(self.peer) is self:
             del self.ua._conns[self.peer]
 
@@ -159,11 +162,14 @@ class Errors(list):
 
 
 class Ua:
-    """A user agent on one address, listening on UDP and TCP."""
+    """A user agent on one address, listening on UDP and TCP, and by TLS
+    where it is told how (tlspeer.Tls)."""
 
     def __init__(self, loop, host, port=5060, netns=None, transport="udp",
-                 media=None, media_base=30000, media_host=None, name=None):
+                 media=None, media_base=30000, media_host=None, name=None,
+                 tls=None):
         self.loop, self.host, self.port = loop, host, port
+        self.tls = tls
         self.netns, self.transport = netns, transport
         self.media, self.media_host = media, media_host or host
         self._ports = itertools.count(media_base, 2)
@@ -237,7 +243,8 @@ class Ua:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._server_sock.close()
+            for server in self._servers:
+                server.close()
             self._udp.close()
             for conn in list(self._conns.values()):
                 conn.transport.abort()
@@ -255,20 +262,31 @@ class Ua:
         udp.bind((self.host, self.port))
         self._udp, _ = await loop.create_datagram_endpoint(
             lambda: _Udp(self), sock=udp)
-        tcp = netns_socket(self.netns, family, socket.SOCK_STREAM)
-        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        tcp.bind((self.host, self.port))
-        self._server_sock = await loop.create_server(
-            lambda: _Tcp(self), sock=tcp)
+        self._servers = [await self._listen("tcp", self.port)]
+        if self.tls:
+            self._servers.append(await self._listen(
+                "tls", self.tls.port, ssl=self.tls.server(),
+                ssl_handshake_timeout=5))
 
-    async def _connect(self, peer):
+    async def _listen(self, kind, port, **how):
+        sock = netns_socket(self.netns, self._family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((self.host, port))
+        return await asyncio.get_running_loop().create_server(
+            lambda: _Stream(self, kind), sock=sock, **how)
+
+    async def _connect(self, peer, kind):
         sock = netns_socket(self.netns, self._family, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.bind((self.host, 0))
         loop = asyncio.get_running_loop()
+        how = {}
+        if kind == "tls":
+            how = {"ssl": self.tls.client(), "ssl_handshake_timeout": 5,
+                   "server_hostname": self.tls.name or ""}
         await asyncio.wait_for(loop.sock_connect(sock, peer), 3)
-        _, proto = await loop.create_connection(lambda: _Tcp(self),
-                                                sock=sock)
+        _, proto = await loop.create_connection(
+            lambda: _Stream(self, kind), sock=sock, **how)
         proto.mine = True
         return proto
 
@@ -276,7 +294,7 @@ class Ua:
         if transport == "udp":
             self._udp.sendto(data, peer)
             return None
-        conn = self._conns.get(peer) or await self._connect(peer)
+        conn = self._conns.get(peer) or await self._connect(peer, transport)
         conn.transport.write(data)
         return conn
 
@@ -286,7 +304,7 @@ class Ua:
             msg.conn = await self._send_bytes(msg.encode(), peer, transport)
             return True
         except (OSError, asyncio.TimeoutError) as err:
-            self.errors.append(f"send to {peer}: {err}")
+            self.errors.append(f"send to {peer}: {err!r}")
             return False
 
     async def _send_again(self, msg, peer, transport):
@@ -320,13 +338,22 @@ class Ua:
 
     # ---- client transactions ---------------------------------------------
 
+    def _own_port(self, transport):
+        return self.tls.port if transport == "tls" else self.port
+
     def _via(self, transport, branch=None):
         return (f"SIP/2.0/{transport.upper()} {bracket(self.host)}:"
-                f"{self.port};branch={branch or new_branch()};rport")
+                f"{self._own_port(transport)};"
+                f"branch={branch or new_branch()};rport")
 
     def contact(self, transport, user="ua"):
-        suffix = ";transport=tcp" if transport == "tcp" else ""
-        return f"<sip:{user}@{bracket(self.host)}:{self.port}{suffix}>"
+        suffix = "" if transport == "udp" else f";transport={transport}"
+        return (f"<sip:{user}@{bracket(self.host)}:"
+                f"{self._own_port(transport)}{suffix}>")
+
+    def connections(self):
+        """Of streams, those that are up."""
+        return list(self._conns.values())
 
     def _request(self, method, uri, headers=(), body=b"", transport=None):
         transport = transport or self.transport
@@ -422,7 +449,7 @@ class Ua:
 
     async def _respond(self, resp, req, peer, transport):
         """RFC 3261 18.2.2: same connection, else the address in Via."""
-        if transport == "tcp" and peer not in self._conns:
+        if transport != "udp" and peer not in self._conns:
             host, port, _ = host_port(
                 req.get("Via").split(None, 1)[1].split(";")[0])
             peer = (host, port)
@@ -447,8 +474,8 @@ class Ua:
         uri = f"sip:{to}@{bracket(domain or via[0])}"
         if via[1] != 5060:
             uri += f":{via[1]}"
-        if call.transport == "tcp":
-            uri += ";transport=tcp"
+        if call.transport != "udp":
+            uri += f";transport={call.transport}"
         msg = self._request("INVITE", uri, transport=call.transport)
         msg.set("Contact", self.contact(call.transport, user))
         msg.add("Allow", ALLOW)

@@ -456,6 +456,8 @@ static void golden_bytes(void **state)
 			in.txn.wants_prack = in.txn.unpracked = false;
 			in.txn.rseq = 0;
 		}
+		if (kind == REC_FAILOVER)
+			in.failover.tls_us = 0;
 		if (kind == REC_CONFIG)
 			in.config.text.size = 40;
 		encode(kind);
