@@ -43,7 +43,9 @@ static int bind_port(struct sip_agent *a, const struct addr *at,
 	guard_cap(a->sif->tcp_connections_max, a->sif->per_source_max);
 	addr.port = p->port;
 	addr_format(&addr, text, sizeof(text));
-	snprintf(url, sizeof(url), "sip:%s;transport=%s", text,
+	/* For a port the stack knows TLS by the scheme. */
+	snprintf(url, sizeof(url), "%s:%s;transport=%s",
+		 p->transport == TRANSPORT_TLS ? "sips" : "sip", text,
 		 transport_name(p->transport));
 	err = nta_agent_add_tport(a->nta, (url_string_t *)url, TPTAG_SERVER(1),
 				  TPTAG_IDENT(agent_ident(at->family)),

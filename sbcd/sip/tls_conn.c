@@ -85,6 +85,26 @@ static void add_names(struct names *n, X509 *cert, GENERAL_NAMES *alt)
 				 X509_NAME_get_entry(subject, i)));
 }
 
+/* For people. Whatever is no letter of a name is shown as such. */
+static void list_names(const struct names *n, char *out, size_t size)
+{
+	size_t len = 0;
+
+	for (unsigned i = 0; i < n->len; i++) {
+		if (len && len + 1 < size)
+			out[len++] = ' ';
+		for (size_t k = 0; k < n->name[i].size && len + 1 < size; k++) {
+			char ch = n->name[i].text[k];
+
+			out[len++] = ch > ' ' && ch < 127 && ch != '"' &&
+						     ch != '\\'
+					     ? ch
+					     : '?';
+		}
+	}
+	out[len] = '\0';
+}
+
 static bool names_a_host(struct tls_conn *c, X509 *cert)
 {
 	struct names *n = calloc(1, sizeof(*n));
@@ -99,6 +119,8 @@ static bool names_a_host(struct tls_conn *c, X509 *cert)
 	found = !n->too_many &&
 		tls_name_find(n->name, n->len, c->hosts, c->hosts_len,
 			      c->wildcard, &host) >= 0;
+	if (!found)
+		list_names(n, c->info.names, sizeof(c->info.names));
 	GENERAL_NAMES_free(alt);
 	free(n);
 	if (found)
@@ -241,6 +263,10 @@ static int set_up(struct tls_conn *c, const struct tls_conn_params *p)
 		return 0;
 	}
 	SSL_set_connect_state(c->ssl);
+	/* One that is of no use any more is left aside. */
+	if (p->session &&
+	    SSL_SESSION_is_resumable((const SSL_SESSION *)p->session))
+		SSL_set_session(c->ssl, (SSL_SESSION *)p->session);
 	if (p->sni && SSL_set_tlsext_host_name(c->ssl, p->sni) != 1)
 		return -EINVAL;
 	return shake(c) ? -EINVAL : 0;
@@ -415,6 +441,23 @@ int tls_conn_expire(struct tls_conn *c, uint64_t now_ms)
 		return 0;
 	fail(c, TLS_REASON_TIMEOUT);
 	return -ETIMEDOUT;
+}
+
+struct tls_session *tls_conn_session(const struct tls_conn *c)
+{
+	SSL_SESSION *s = c->info.version && c->state != TLS_CONN_FAILED
+				 ? SSL_get1_session(c->ssl)
+				 : NULL;
+
+	if (!s || SSL_SESSION_is_resumable(s))
+		return (struct tls_session *)s;
+	SSL_SESSION_free(s);
+	return NULL;
+}
+
+void tls_session_free(struct tls_session *s)
+{
+	SSL_SESSION_free((SSL_SESSION *)s);
 }
 
 enum tls_conn_state tls_conn_state(const struct tls_conn *c)

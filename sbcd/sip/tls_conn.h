@@ -23,12 +23,15 @@
 #include "sbcd/sip/tls_reason.h"
 
 struct tls_profile;
+/* What a client takes from one connection into the next. */
+struct tls_session;
 
 enum {
 	TLS_CONN_IN_MAX = 64 * 1024, /* fed and not yet understood */
 	TLS_CONN_OUT_MAX = 256 * 1024, /* waiting to be taken */
 	TLS_CONN_HOST_SIZE = 256,
 	TLS_CONN_CERT_NAMES_MAX = 256, /* of a certificate; more: refused */
+	TLS_CONN_NAMES_TEXT_SIZE = 200,
 };
 
 enum tls_conn_state {
@@ -51,6 +54,7 @@ struct tls_conn_params {
 	bool wildcard; /* for one label, see tls_name.h */
 	uint64_t deadline_ms; /* of the handshake; the owner's clock */
 	int64_t wall_s; /* since 1970: certificates of resumed sessions */
+	const struct tls_session *session; /* client; NULL: a full handshake */
 };
 
 /* What is known once it is open. */
@@ -61,6 +65,9 @@ struct tls_conn_info {
 	bool certificate; /* the peer has one */
 	int host; /* index into `hosts` of whom it names, -1: none asked */
 	char sni[TLS_CONN_HOST_SIZE]; /* server: whom the peer wants, or "" */
+	/* Whom the certificate names where it is none of `hosts`, as far as
+	 * there is room; printable. Known sooner: when that is the reason. */
+	char names[TLS_CONN_NAMES_TEXT_SIZE];
 };
 
 struct tls_conn;
@@ -108,6 +115,11 @@ void tls_conn_close(struct tls_conn *c);
 /* A handshake that is not over by its deadline has failed: -ETIMEDOUT. */
 int tls_conn_expire(struct tls_conn *c, uint64_t now_ms)
 	__attribute__((warn_unused_result));
+
+/* To be asked before the end: what the server has given until now. NULL:
+ * nothing, or it was never open. The caller's. */
+struct tls_session *tls_conn_session(const struct tls_conn *c);
+void tls_session_free(struct tls_session *s);
 
 enum tls_conn_state tls_conn_state(const struct tls_conn *c);
 /* Why it failed. */

@@ -55,6 +55,7 @@ struct failure {
 	const struct sip_agent *a;
 	const struct config_agent *agent; /* whom we connected to */
 	enum tls_reason reason;
+	char names[TLS_CONN_NAMES_TEXT_SIZE]; /* the last one's certificate */
 };
 
 struct tls_links {
@@ -64,6 +65,8 @@ struct tls_links {
 	size_t links_len;
 	struct failure failures[FAILURES_MAX];
 	size_t failures_len;
+	struct log_rate rates[TLS_REASON_LEN]; /* one must not hide another */
+	struct tls_session *sessions[CONFIG_AGENTS_MAX]; /* of whom we call */
 	char error[sizeof(((struct tls_profile_error *)NULL)->text) + 64];
 };
 
@@ -130,10 +133,19 @@ int tls_links_create(struct sip_worker *w)
 	return 0;
 }
 
+static void forget_sessions(struct sip_worker *w)
+{
+	for (size_t i = 0; i < CONFIG_AGENTS_MAX; i++) {
+		tls_session_free(w->tls->sessions[i]);
+		w->tls->sessions[i] = NULL;
+	}
+}
+
 void tls_links_destroy(struct sip_worker *w)
 {
 	if (!w->tls)
 		return;
+	forget_sessions(w);
 	for (size_t i = 0; i < w->tls->profiles_len; i++)
 		tls_profile_destroy(w->tls->profiles[i].tls);
 	free(w->tls);
@@ -156,6 +168,8 @@ const char *tls_links_reload(struct sip_worker *w)
 		if (with_params(w->tls->profiles[i].cfg, NULL,
 				w->tls->profiles[i].tls, &why))
 			goto failed;
+	/* They were granted on what may not hold any more. */
+	forget_sessions(w);
 	log_notice("event=tls-reload profiles=%zu", w->tls->profiles_len);
 	return NULL;
 failed:
@@ -328,6 +342,13 @@ const struct config_agent *tls_link_whom(const struct sip_agent *a,
 	return found;
 }
 
+/* Where the session with a peer we connect to is kept. */
+static struct tls_session **session_of(const struct sip_worker *w,
+				       const struct config_agent *g)
+{
+	return &w->tls->sessions[g - w->config->agents];
+}
+
 /* A name to ask for is one that is no address. */
 static const char *server_name(const struct config_agent *g)
 {
@@ -360,14 +381,29 @@ int tls_link_connect(struct tls_link **out, struct sip_agent *a,
 	p.hosts = k->names;
 	p.hosts_len = (unsigned)g->tls_names_len;
 	p.sni = server_name(g);
+	p.session = *session_of(a->w, g);
 	err = start(k, &p);
 	if (!err)
 		*out = k;
 	return err;
 }
 
+static void keep_session(const struct tls_link *k)
+{
+	struct tls_session **kept = session_of(k->w, k->agent);
+	struct tls_session *s = tls_conn_session(k->conn);
+
+	/* What failed on an old one is to begin anew. */
+	if (!s && tls_conn_state(k->conn) != TLS_CONN_FAILED)
+		return;
+	tls_session_free(*kept);
+	*kept = s;
+}
+
 void tls_link_end(struct tls_link *k)
 {
+	if (!k->listener && k->agent)
+		keep_session(k);
 	DL_DELETE(k->w->tls->links, k);
 	k->w->tls->links_len--;
 	tls_conn_destroy(k->conn);
@@ -442,6 +478,7 @@ static struct failure *failure_for(struct tls_links *t,
 
 static void note_failure(struct tls_link *k)
 {
+	const struct tls_conn_info *info = tls_conn_info(k->conn);
 	enum tls_reason r = tls_conn_reason(k->conn);
 	struct failure *f = failure_for(k->w->tls, k, r);
 	char peer[ADDR_TEXT_SIZE];
@@ -455,14 +492,17 @@ static void note_failure(struct tls_link *k)
 	f->a = k->a;
 	f->agent = k->agent;
 	f->reason = r;
-	log_rated(
+	snprintf(f->names, sizeof(f->names), "%s", info->names);
+	if (!log_rate_pass(&k->w->tls->rates[r]))
+		return;
+	log_msg(
 		LOG_WARNING,
-		"event=tls-failed peer=%s direction=%s interface=%s agent=%s profile=%s reason=%s rule=\"%s\" option=%s line=%d",
+		"event=tls-failed peer=%s direction=%s interface=%s agent=%s profile=%s reason=%s rule=\"%s\" option=%s line=%d names=\"%s\"",
 		addr_format(&k->peer, peer, sizeof(peer)), direction(k),
 		k->a->sif->name, k->agent ? k->agent->name : "-",
 		k->profile->cfg->name, tls_reason_text(r)->name,
 		tls_reason_text(r)->rule, option_of(r),
-		line_of(k->profile, k->agent, r));
+		line_of(k->profile, k->agent, r), info->names);
 }
 
 static void note_open(struct tls_link *k)
@@ -552,7 +592,7 @@ static json_t *failure_json(const struct failure *f)
 	const struct tls_reason_text *text = tls_reason_text(f->reason);
 	char peer[ADDR_TEXT_SIZE];
 
-	return json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i}",
+	return json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s}",
 			 "last-ms", (json_int_t)f->wall_ms, "count",
 			 (json_int_t)f->count, "peer",
 			 addr_format(&f->peer, peer, sizeof(peer)), "direction",
@@ -561,7 +601,8 @@ static json_t *failure_json(const struct failure *f)
 			 f->agent ? f->agent->name : "", "profile",
 			 f->profile->cfg->name, "reason", text->name, "rule",
 			 text->rule, "option", option_of(f->reason), "line",
-			 line_of(f->profile, f->agent, f->reason));
+			 line_of(f->profile, f->agent, f->reason), "names",
+			 f->names);
 }
 
 json_t *tls_links_json(const struct sip_worker *w)

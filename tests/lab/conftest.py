@@ -106,7 +106,7 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if not report.failed or call.when == "teardown":
         return
-    for name in ("world", "shared_world", "bare"):
+    for name in ("world", "shared_world", "bare", "shared_tls"):
         w = item.funcargs.get(name)
         if w is None:
             continue

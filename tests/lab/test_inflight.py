@@ -32,9 +32,9 @@ class Stage:
 
     def __init__(self, w, frm, transport):
         self.w = w
-        tail = "-tcp" if transport == "tcp" else ""
+        tail = "" if transport == "udp" else f"-{transport}"
         self.caller, self.callee = frm + tail, OTHER[frm] + tail
-        self.prefix = "tcp" if transport == "tcp" else "c"
+        self.prefix = "c" if transport == "udp" else transport
         self.transport = transport
         self.ua = w.ua[self.callee]
         self.users = []

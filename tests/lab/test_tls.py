@@ -1,7 +1,12 @@
 """SIP over mutual TLS: calls, refusals with their reasons, take-overs."""
 
+import datetime
 import os
+import re
+import socket
+import ssl
 import tempfile
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,8 +15,9 @@ import pytest
 import checks
 from certs import Workshop
 from conftest import SHARED, close_shared, make_world, need_daemon
-from lab import NODES, vip, wait_for
+from lab import SIDES, vip, wait_for
 from sipcall import Answer
+from sipua import netns_socket
 from test_inflight import power_loss_at_every_point
 from tlspeer import Tls
 
@@ -36,12 +42,11 @@ session-agent "{name}" {{
 	transport = tls
 	tls-profile = "{profile}"
 	ping-interval = {ping}
-	{options}
 }}
 
 local-policy {{
 	from-realm = {other}
-	to = "tls*"
+	to = "{to}"
 	next-hop = "{name}"
 }}
 """
@@ -56,13 +61,14 @@ def config(shop, options="", agents=True, ping=10):
                            options=options)
     if not agents:
         return text
-    # Instead of those by TCP at the same addresses.
     for side, other in (("core", "cloud"), ("cloud", "core")):
         text += AGENT.format(
             name=f"{side}-tls", realm=side, other=other, profile="edge",
-            host=PEER[side], ping=ping, options="",
+            host=PEER[side], ping=ping, to="tls*",
             address="10.10.0.52" if side == "core" else "10.20.0.52")
-    return text
+    return text + AGENT.format(
+        name="cloud-wrong", realm="cloud", other="core", profile="edge",
+        host="wrong.example.net", ping=0, to="wrong*", address="10.20.0.53")
 
 
 def workshop(directory):
@@ -142,3 +148,223 @@ def test_call(w, frm, to, prefix):
     assert pair[1].bye(10).status == 200
     for leg in pair:
         leg.wait("ended", timeout=10)
+
+
+# ---- who is refused, and what is said of it --------------------------------
+
+def wrong_certificates(shop):
+    """Each wrong in one way, by the reason that is to be said."""
+    eku, name = "serverAuth,clientAuth", [PEER["cloud"]]
+    now, year = datetime.datetime.utcnow(), datetime.timedelta(days=365)
+    between = shop.cloud.issuer
+    return {
+        "no-certificate": None,
+        "unknown-ca": shop.make("stranger", shop.other_root, names=name,
+                                eku=eku),
+        "expired": shop.make("expired", between, names=name, eku=eku,
+                             start=now - 3 * year, days=730),
+        "not-yet-valid": shop.make("early", between, names=name, eku=eku,
+                                   start=now + year, days=730),
+        "name": shop.make("misnamed", between, names=["um.example.org"],
+                          eku=eku),
+        "purpose": shop.make("server-only", between, names=name,
+                             eku="serverAuth"),
+    }
+
+
+OPTION = {"no-certificate": "mutual-authenticate",
+          "unknown-ca": "trusted-ca-certificates", "expired": "",
+          "not-yet-valid": "", "name": "tls-names", "purpose": "peer-eku",
+          "version": "tls-version", "not-tls": "", "truncated": "",
+          "timeout": ""}
+
+
+def plain(w, side="cloud"):
+    """A connection to the pair's TLS port, without TLS."""
+    sock = netns_socket(f"/run/netns/{SIDES[side]}", socket.AF_INET,
+                        socket.SOCK_STREAM)
+    sock.settimeout(10)
+    sock.connect((vip(side), 5061))
+    return sock
+
+
+def options(side, branch="z9hG4bKx"):
+    return (f"OPTIONS sip:{vip(side)} SIP/2.0\r\n"
+            f"Via: SIP/2.0/TLS 10.20.0.52:5061;branch={branch}\r\n"
+            "Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\n"
+            f"To: <sip:{vip(side)}>\r\nCall-ID: {branch}\r\n"
+            "CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n").encode()
+
+
+def attempt(w, tls, side="cloud", ctx=None):
+    """What the pair answers to OPTIONS; None: it would not have us."""
+    ctx = ctx or tls.client()
+    try:
+        with ctx.wrap_socket(plain(w, side), server_hostname=SBC) as sock:
+            sock.sendall(options(side))
+            return sock.recv(65536) or None
+    except (ssl.SSLError, OSError):
+        return None
+
+
+def failures(w, node, reason):
+    return [f for f in show_tls(w, node)["failures"] if f["reason"] == reason]
+
+
+def explained(w, node, reason, seen):
+    """One more of these, with the option that would change it."""
+    found = wait_for(lambda: [f for f in failures(w, node, reason)
+                              if f["count"] > seen], 10, f"{reason} noted")
+    [f] = found
+    assert f["option"] == OPTION[reason], f
+    lines = w.conf.read_text().splitlines()
+    section = lines[f["line"] - 1]
+    if f["option"] == "tls-names":
+        assert "tls-profile" in section, section
+    elif f["option"] in ("tls-version", "trusted-ca-certificates"):
+        assert f["option"] in section or "tls-profile" in section, section
+    else:
+        assert "tls-profile" in section, section
+    log = (w.lab.node_dir(node) / "sbcd.log").read_text(errors="replace")
+    assert re.search(f"event=tls-failed .*reason={reason} rule=", log), reason
+
+
+def count_of(w, node, reason):
+    return sum(f["count"] for f in failures(w, node, reason))
+
+
+def good(w):
+    return Tls(w.shop.cloud, [w.shop.root], SBC)
+
+
+def test_peers_that_are_refused(w):
+    active, _ = w.settled()
+    for reason, cert in wrong_certificates(w.shop).items():
+        seen = count_of(w, active, reason)
+        assert attempt(w, Tls(cert, [w.shop.root], SBC)) is None, reason
+        explained(w, active, reason, seen)
+        assert b" 200 " in attempt(w, good(w)), reason
+
+
+def test_chain_without_what_leads_to_the_root(w):
+    active, _ = w.settled()
+    lone = SimpleNamespace(pem=w.shop.cloud.single, key=w.shop.cloud.key)
+    seen = count_of(w, active, "unknown-ca")
+    assert attempt(w, Tls(lone, [w.shop.root], SBC)) is None
+    explained(w, active, "unknown-ca", seen)
+
+
+def test_version_that_is_not_ours(w):
+    active, _ = w.settled()
+    seen = count_of(w, active, "version")
+    ctx = good(w).client()
+    ctx.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ctx.minimum_version = ctx.maximum_version = ssl.TLSVersion.TLSv1_1
+    assert attempt(w, None, ctx=ctx) is None
+    explained(w, active, "version", seen)
+
+
+def test_no_tls_at_all(w):
+    active, _ = w.settled()
+    seen = count_of(w, active, "not-tls")
+    with plain(w) as sock:
+        sock.sendall(options("cloud"))
+        while sock.recv(4096):
+            pass
+    explained(w, active, "not-tls", seen)
+
+
+def hello(w):
+    """The first flight of a client."""
+    out = ssl.MemoryBIO()
+    obj = good(w).client().wrap_bio(ssl.MemoryBIO(), out, server_hostname=SBC)
+    with pytest.raises(ssl.SSLWantReadError):
+        obj.do_handshake()
+    return out.read()
+
+
+def test_closed_in_the_middle(w):
+    active, _ = w.settled()
+    data = hello(w)
+    for part in (1, 5, len(data) // 2, len(data)):
+        seen = count_of(w, active, "truncated")
+        with plain(w) as sock:
+            sock.sendall(data[:part])
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(4096):
+                pass
+        explained(w, active, "truncated", seen)
+
+
+@pytest.mark.parametrize("part", [0, 60])
+def test_slow_handshake_is_ended(w, part):
+    active, _ = w.settled()
+    seen = count_of(w, active, "timeout")
+    with plain(w) as sock:
+        sock.sendall(hello(w)[:part])
+        while sock.recv(4096):
+            pass
+    explained(w, active, "timeout", seen)
+
+
+def test_a_server_that_is_somebody_else(w):
+    """Its certificate is good, but not of whom we call."""
+    active, _ = w.settled()
+    if "cloud-wrong" not in w.ua:
+        w.add_ua("cloud", "10.20.0.53", key="cloud-wrong", transport="tls",
+                 tls=Tls(w.shop.cloud, [w.shop.root], SBC))
+    call = w.place("wrong1", media=False)
+    call.wait("failed", timeout=20)
+    assert call.final.status in (408, 500, 502, 503, 504), call.final.status
+    assert not w.ua["cloud-wrong"].received("INVITE")
+    [f] = [f for f in failures(w, active, "name")
+           if f["direction"] == "outbound"]
+    assert f["agent"] == "cloud-wrong" and f["option"] == "tls-names", f
+    section = w.conf.read_text().splitlines()[f["line"] - 1]
+    assert 'session-agent "cloud-wrong"' in section
+
+
+# ---- take-over -------------------------------------------------------------
+
+def test_calls_over_two_power_losses(w):
+    watch = w.observer()
+    kinds = [("core", "cloud-tls", "tls"), ("cloud-tls", "core", "c"),
+             ("core-tls", "cloud-tls", "tls")]
+    pairs = [w.establish(1, frm=f, to=t, prefix=p)[0] for f, t, p in kinds]
+    for _ in range(2):
+        active, standby = w.settled(30)
+        old = [c for ua in (w.ua["cloud-tls"], w.ua["core-tls"])
+               for c in ua.connections()]
+        assert old
+        w.lab.kill(active, "power")
+        w.wait_role(standby, "ACTIVE", 10)
+        w.wait_media(pairs)
+        # Who sends on a dead connection learns it at once.
+        for ua in w.ua.values():
+            ua.keep_alive()
+        wait_for(lambda o=old: all(c.lost for c in o if c.mine), 5,
+                 "connections of the dead node are reset")
+        for pair in pairs:
+            for leg in pair:
+                assert leg.reinvite(timeout=20).status == 200
+                assert leg.request("INFO", timeout=20).status == 200
+        report = wait_for(lambda s=standby: w.lab.sbcctl(
+            s, "show", "failovers", "1")["failovers"][0], 10, "a report")
+        assert report["first-tls-after"] > 0, report
+        assert {c["agent"] for c in show_tls(w, standby)["connections"]} >= {
+            "core-tls", "cloud-tls"}
+        w.lab.start(active)
+    w.settled(30)
+    w.hang_up(pairs)
+    checks.one_owner(watch)
+
+
+@pytest.mark.slow
+def test_power_loss_at_every_point(tmp_path_factory, shop):
+    world = tls_world(tmp_path_factory, shop)
+    try:
+        power_loss_at_every_point(world, "tls")
+    finally:
+        world.close()
