@@ -227,8 +227,6 @@ static int send_invite(struct setup *s, void *handle)
 	client->cseq = send.cseq;
 	client->transport = s->to->transport;
 	client->peer = s->to->address;
-	snprintf(client->branch, sizeof(client->branch), "z9hG4bK");
-	token_text(&b->key, &s->seed, "branch", client->branch + 7);
 	snprintf(server->branch, sizeof(server->branch), "%s",
 		 s->m->branch ? s->m->branch : "");
 	err = b->ops->request(b->ctx, client, &s->zd, &send, token);

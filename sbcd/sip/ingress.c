@@ -391,12 +391,39 @@ out:
 	return 0;
 }
 
-int ingress_stray(struct sip_agent *a, nta_outgoing_t *orq, sip_t const *sip)
+/*
+ * The call is over and its records are gone, but the ACK died with the node
+ * that had to send it: without one the peer repeats this for half a minute.
+ */
+static void ack_refused(struct sip_agent *a, const sip_t *sip,
+			const struct call_message *m)
+{
+	struct next_hop hop = {.addr = m->source, .transport = m->transport};
+	msg_t *msg;
+
+	if (!txn_was_our_invite(a->w, m))
+		return;
+	msg = message_ack_refused(a, sip);
+	if (msg && !message_send(a, msg, &hop, NULL, NULL, m->branch))
+		msg_destroy(msg);
+}
+
+static void stray_2xx(struct sip_agent *a, const struct call_message *m)
 {
 	struct rec_dialog d;
+	struct leg *l = leg_lookup(a->w->b2bua, a->sif->name, m->call_id,
+				   m->from_tag, &d);
+
+	if (!l)
+		return;
+	b2bua_restore_call(a->w->b2bua, l->call);
+	b2bua_stray_2xx(a->w->b2bua, l, m);
+}
+
+int ingress_stray(struct sip_agent *a, nta_outgoing_t *orq, sip_t const *sip)
+{
 	struct addr source;
 	struct facts f;
-	struct leg *l;
 	msg_t *msg;
 
 	if (!sip || !sip->sip_status || !sip->sip_cseq)
@@ -404,7 +431,7 @@ int ingress_stray(struct sip_agent *a, nta_outgoing_t *orq, sip_t const *sip)
 	counters_add(a->w->counters, COUNTER_sip_rx_responses, 1);
 	if (!b2bua_active(a->w->b2bua) ||
 	    sip->sip_cseq->cs_method != sip_method_invite ||
-	    sip->sip_status->st_status / 100 != 2)
+	    sip->sip_status->st_status < 200)
 		return 0;
 	msg = nta_outgoing_getresponse(orq);
 	if (msg)
@@ -412,14 +439,14 @@ int ingress_stray(struct sip_agent *a, nta_outgoing_t *orq, sip_t const *sip)
 	else
 		memset(&source, 0, sizeof(source));
 	facts_init(&f);
-	if (!facts_read(&f, a, sip, &source) &&
-	    (agent_peer(a, &source) || source.family == ADDR_NONE)) {
-		l = leg_lookup(a->w->b2bua, a->sif->name, f.m.call_id,
-			       f.m.from_tag, &d);
-		if (l) {
-			b2bua_restore_call(a->w->b2bua, l->call);
-			b2bua_stray_2xx(a->w->b2bua, l, &f.m);
-		}
+	if (!facts_read(&f, a, sip, &source)) {
+		bool known = agent_peer(a, &source) ||
+			     source.family == ADDR_NONE;
+
+		if (known && f.m.status < 300)
+			stray_2xx(a, &f.m);
+		else if (f.m.status >= 300 && source.family != ADDR_NONE)
+			ack_refused(a, sip, &f.m);
 	}
 	facts_finish(&f);
 	msg_destroy(msg);

@@ -468,6 +468,33 @@ err:
 	return NULL;
 }
 
+msg_t *message_ack_refused(struct sip_agent *a, const sip_t *response)
+{
+	msg_t *msg = nta_msg_create(a->nta, 0);
+	sip_t *sip = msg ? sip_object(msg) : NULL;
+	su_home_t *home = msg ? msg_home(msg) : NULL;
+
+	/* What was asked for is not known any more; the branch tells. */
+	if (sip &&
+	    sip_add_dup(msg, sip,
+			(sip_header_t *)sip_request_create(
+				home, SIP_METHOD_ACK,
+				(url_string_t *)response->sip_to->a_url,
+				NULL)) >= 0 &&
+	    sip_add_dup(msg, sip, (sip_header_t *)response->sip_from) >= 0 &&
+	    sip_add_dup(msg, sip, (sip_header_t *)response->sip_to) >= 0 &&
+	    sip_add_dup(msg, sip, (sip_header_t *)response->sip_call_id) >= 0 &&
+	    sip_add_dup(msg, sip,
+			(sip_header_t *)sip_cseq_create(
+				home, response->sip_cseq->cs_seq,
+				SIP_METHOD_ACK)) >= 0 &&
+	    sip_add_make(msg, sip, sip_max_forwards_class, "70") >= 0 &&
+	    sip_complete_message(msg) >= 0)
+		return msg;
+	msg_destroy(msg);
+	return NULL;
+}
+
 /* ---- responses
  * -------------------------------------------------------------------
  */

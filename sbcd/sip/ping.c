@@ -84,9 +84,11 @@ static void make_dialog(const struct ping *p, struct rec_dialog *d,
 	snprintf(d->remote_uri, sizeof(d->remote_uri),
 		 bare6 ? "<sip:[%s]>" : "<sip:%s>", host);
 	snprintf(d->remote_target, sizeof(d->remote_target),
-		 bare6 ? "sip:[%s]:%u%s" : "sip:%s:%u%s", host,
+		 bare6 ? "sip:[%s]:%u%s%s" : "sip:%s:%u%s%s", host,
 		 p->peer->address.port ? p->peer->address.port : 5060,
-		 d->transport == TRANSPORT_TCP ? ";transport=tcp" : "");
+		 d->transport == TRANSPORT_UDP ? "" : ";transport=",
+		 d->transport == TRANSPORT_UDP ? ""
+					       : transport_name(d->transport));
 	snprintf(d->call_id, sizeof(d->call_id), "%016llx",
 		 (unsigned long long)token_hash(key, seed, sizeof(seed)));
 	seed[0]++;

@@ -144,6 +144,9 @@ msg_t *message_response(struct sip_agent *a, nta_incoming_t *irq,
 			struct sip_agent *source);
 msg_t *message_cancel(struct sip_agent *a, const struct txn *t,
 		      const char *why);
+/* The ACK of a refused INVITE (RFC 3261 section 17.1.1.3), by its response
+ * alone; the stack adds the Via. */
+msg_t *message_ack_refused(struct sip_agent *a, const sip_t *response);
 int message_to_blob(msg_t *msg, struct blob *out)
 	__attribute__((warn_unused_result));
 /* A message parsed again; NULL when it is none. */
@@ -185,6 +188,9 @@ extern const struct call_ops sip_call_ops;
 int txn_response(struct txn *t, nta_outgoing_t *orq, sip_t const *sip);
 int txn_cancelled(struct txn *t, nta_outgoing_t *orq, sip_t const *sip);
 int txn_ack_cancel(struct txn *t, nta_incoming_t *irq, sip_t const *sip);
+/* Does this response answer an INVITE that we, or the node before us, sent?
+ * By its branch alone, which nobody else can make. */
+bool txn_was_our_invite(struct sip_worker *w, const struct call_message *m);
 struct sip_worker *txn_worker(const struct txn *t);
 struct sip_agent *txn_agent(const struct txn *t);
 

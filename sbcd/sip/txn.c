@@ -25,20 +25,40 @@ static struct sip_agent *leg_agent(struct sip_worker *w, const struct leg *l)
 }
 
 /* The branch of a request within a dialog: the same on any node. */
-static void make_branch(struct sip_worker *w, struct txn *t,
-			const struct rec_dialog *d, const struct call_send *s)
+/* It follows from what a request is told by, so that each node knows it. */
+static void branch_of(struct sip_worker *w, const char *call_id,
+		      const char *local_tag, const char *remote_tag,
+		      uint32_t cseq_number, const char *method, char *out)
 {
 	const struct token_key *key = b2bua_key(w->b2bua);
 	char cseq[16];
-	const char *parts[] = {d->call_id, d->local_tag, d->remote_tag, cseq,
-			       s->method_name ? s->method_name
-					      : call_method_name(s->method)};
+	const char *parts[] = {call_id, local_tag, remote_tag, cseq, method};
 	struct token_seed seed;
 
-	snprintf(cseq, sizeof(cseq), "%u", s->cseq);
+	snprintf(cseq, sizeof(cseq), "%u", cseq_number);
 	token_seed(key, &seed, parts, 5);
-	strcpy(t->branch, "z9hG4bK");
-	token_text(key, &seed, "branch", t->branch + 7);
+	strcpy(out, "z9hG4bK");
+	token_text(key, &seed, "branch", out + 7);
+}
+
+static void make_branch(struct sip_worker *w, struct txn *t,
+			const struct rec_dialog *d, const struct call_send *s)
+{
+	branch_of(w, d->call_id, d->local_tag, d->remote_tag, s->cseq,
+		  s->method_name ? s->method_name : call_method_name(s->method),
+		  t->branch);
+}
+
+bool txn_was_our_invite(struct sip_worker *w, const struct call_message *m)
+{
+	char first[REC_TOKEN_SIZE], later[REC_TOKEN_SIZE];
+
+	if (!m->branch || m->method != METHOD_INVITE)
+		return false;
+	branch_of(w, m->call_id, m->from_tag, "", m->cseq, "INVITE", first);
+	branch_of(w, m->call_id, m->from_tag, m->to_tag, m->cseq, "INVITE",
+		  later);
+	return !strcmp(m->branch, first) || !strcmp(m->branch, later);
 }
 
 /* The stack would send a 100 after 200 ms: ours leaves with the commit, and a

@@ -348,6 +348,27 @@ def ack_lost(x):
     x.answered(call, callee)
 
 
+def refusal_unacked(x, cancelled):
+    """The call is over, and gone; but the callee has not got the ACK."""
+    call, callee = x.place(RINGING)
+    call.wait("early")
+    callee.hold = {"ACK"}
+    if cancelled:
+        assert call.cancel().status == 200
+    else:
+        callee.reject(486)
+    call.wait("failed")
+    wait_for(lambda: [m for m in x.ua.received("ACK") if
+                      m.call_id == callee.call_id], 10, "an ACK")
+    yield
+    yield
+    callee.release()
+    # Over a stream nobody repeats a refusal.
+    if x.transport == "udp":
+        wait_for(lambda: callee.acks, 40, f"{callee!r} gets its ACK")
+    x.failed(call, callee, 487 if cancelled else 486)
+
+
 # ---- within the call -------------------------------------------------------
 
 def change_pending(x, what, caller_asks):
@@ -499,6 +520,8 @@ CASES = [(c.__name__, c, ()) for c in (
     required_and_not_sent_yet, ack_not_sent_yet, ack_as_it_dies, ack_lost,
     cancel_pending, cancel_crossed_by_200, cancel_and_200_as_it_dies,
     cancel_answered_as_it_dies, byes_crossing)]
+CASES += [("refusal_unacked", refusal_unacked, (False,)),
+          ("cancelled_unacked", refusal_unacked, (True,))]
 for who, side in (("caller", True), ("callee", False)):
     CASES += [(f"{c.__name__} {who}", c, (side,)) for c in (
         reinvite_unacked, reinvite_refused, bye_pending, bye_as_it_dies)]

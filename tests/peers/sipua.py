@@ -451,7 +451,8 @@ class Ua:
         """RFC 3261 18.2.2: same connection, else the address in Via."""
         if transport != "udp" and peer not in self._conns:
             host, port, _ = host_port(
-                req.get("Via").split(None, 1)[1].split(";")[0])
+                req.get("Via").split(None, 1)[1].split(";")[0],
+                5061 if transport == "tls" else 5060)
             peer = (host, port)
         await self._send(resp, peer, transport)
 
