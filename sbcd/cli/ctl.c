@@ -292,9 +292,9 @@ static int config_check_command(const struct options *o)
 /* ---- the command line ------------------------------------------------------
  */
 
-static const char *const plain_shows[] = {
-	"redundancy", "calls",	   "interfaces", "counters",
-	"tls",	      "failovers", NULL};
+static const char *const plain_shows[] = {"redundancy", "calls", "interfaces",
+					  "counters",	"tls",	 "failovers",
+					  NULL};
 
 static int show(const struct options *o)
 {

@@ -53,8 +53,8 @@ static const struct config_realm *ref_realm(struct config_build *b, cfg_t *sec,
 
 /* The tls-profile that `sec` has to name if its transport is TLS, and only
  * then; NULL with an error. */
-static const struct config_tls_profile *
-ref_tls(struct config_build *b, cfg_t *sec, uint8_t transport)
+static const struct config_tls_profile *ref_tls(struct config_build *b,
+						cfg_t *sec, uint8_t transport)
 {
 	const char *name = cfg_getstr(sec, "tls-profile");
 	int line = parsed_option_line(b->parsed, sec, "tls-profile");
@@ -140,10 +140,11 @@ static void build_port(struct config_build *b, cfg_t *sec,
 		if (!parsed_given(b->parsed, sec, "port"))
 			port.port = 5061;
 	} else {
-		parsed_error(b->parsed, port.line,
-			     "'%s' is no transport; write port udp, port tcp or "
-			     "port tls",
-			     transport);
+		parsed_error(
+			b->parsed, port.line,
+			"'%s' is no transport; write port udp, port tcp or "
+			"port tls",
+			transport);
 		return;
 	}
 	port.tls = ref_tls(b, sec, port.transport);

@@ -614,7 +614,10 @@ const struct section_spec schema_node[] = {
 };
 
 const char *const schema_later[] = {
-	"srtp-engine", "session-group", "steering-pools", NULL,
+	"srtp-engine",
+	"session-group",
+	"steering-pools",
+	NULL,
 };
 
 const struct section_spec *schema_find(const struct section_spec *list,

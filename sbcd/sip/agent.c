@@ -47,18 +47,17 @@ static int bind_port(struct sip_agent *a, const struct addr *at,
 	snprintf(url, sizeof(url), "%s:%s;transport=%s",
 		 p->transport == TRANSPORT_TLS ? "sips" : "sip", text,
 		 transport_name(p->transport));
-	err = nta_agent_add_tport(a->nta, (url_string_t *)url, TPTAG_SERVER(1),
-				  TPTAG_IDENT(agent_ident(at->family)),
-				  TPTAG_IDLE(a->sif->tcp_idle_ms),
-				  TPTAG_TIMEOUT(SIP_PARTIAL_TIMEOUT_MS),
-				  TPTAG_QUEUESIZE(SIP_QUEUE_LEN),
-				  TPTAG_UDP_RMEM(SIP_UDP_RMEM_BYTES),
-				  TPTAG_UDP_WMEM(SIP_UDP_RMEM_BYTES),
-				  TPTAG_TOS(a->sif->realm->dscp_sip << 2),
-				  TAG_IF(p->tls,
-					 TPTAG_CERTIFICATE(
-						 p->tls ? p->tls->name : "")),
-				  TAG_END());
+	err = nta_agent_add_tport(
+		a->nta, (url_string_t *)url, TPTAG_SERVER(1),
+		TPTAG_IDENT(agent_ident(at->family)),
+		TPTAG_IDLE(a->sif->tcp_idle_ms),
+		TPTAG_TIMEOUT(SIP_PARTIAL_TIMEOUT_MS),
+		TPTAG_QUEUESIZE(SIP_QUEUE_LEN),
+		TPTAG_UDP_RMEM(SIP_UDP_RMEM_BYTES),
+		TPTAG_UDP_WMEM(SIP_UDP_RMEM_BYTES),
+		TPTAG_TOS(a->sif->realm->dscp_sip << 2),
+		TAG_IF(p->tls, TPTAG_CERTIFICATE(p->tls ? p->tls->name : "")),
+		TAG_END());
 	guard_cap(0, 0);
 	if (err < 0) {
 		err = su_errno() ? su_errno() : EIO;

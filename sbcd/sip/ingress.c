@@ -440,8 +440,8 @@ int ingress_stray(struct sip_agent *a, nta_outgoing_t *orq, sip_t const *sip)
 		memset(&source, 0, sizeof(source));
 	facts_init(&f);
 	if (!facts_read(&f, a, sip, &source)) {
-		bool known = agent_peer(a, &source) ||
-			     source.family == ADDR_NONE;
+		bool known =
+			agent_peer(a, &source) || source.family == ADDR_NONE;
 
 		if (known && f.m.status < 300)
 			stray_2xx(a, &f.m);

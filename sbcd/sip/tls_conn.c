@@ -96,10 +96,10 @@ static void list_names(const struct names *n, char *out, size_t size)
 		for (size_t k = 0; k < n->name[i].size && len + 1 < size; k++) {
 			char ch = n->name[i].text[k];
 
-			out[len++] = ch > ' ' && ch < 127 && ch != '"' &&
-						     ch != '\\'
-					     ? ch
-					     : '?';
+			out[len++] =
+				ch > ' ' && ch < 127 && ch != '"' && ch != '\\'
+					? ch
+					: '?';
 		}
 	}
 	out[len] = '\0';

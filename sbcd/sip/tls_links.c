@@ -212,8 +212,8 @@ static int collect_names(struct tls_listener *l)
 	for (size_t i = 0; i < c->agents_len; i++) {
 		const struct config_agent *g = &c->agents[i];
 
-		for (size_t k = 0;
-		     speaks_tls(g, l->a) && k < g->tls_names_len; k++) {
+		for (size_t k = 0; speaks_tls(g, l->a) && k < g->tls_names_len;
+		     k++) {
 			l->names[l->names_len] = g->tls_names[k];
 			l->owners[l->names_len++] = g;
 		}
@@ -285,9 +285,10 @@ static int start(struct tls_link *k, const struct tls_conn_params *params)
 	p.wall_s = (int64_t)(clock_wall_ms() / 1000);
 	err = tls_conn_create(&k->conn, &p);
 	if (err) {
-		log_rated(LOG_ERR,
-			  "event=tls-connection result=failed profile=%s error=\"%s\"",
-			  k->profile->cfg->name, strerror(-err));
+		log_rated(
+			LOG_ERR,
+			"event=tls-connection result=failed profile=%s error=\"%s\"",
+			k->profile->cfg->name, strerror(-err));
 		free(k);
 		return err;
 	}
@@ -495,8 +496,7 @@ static void note_failure(struct tls_link *k)
 	snprintf(f->names, sizeof(f->names), "%s", info->names);
 	if (!log_rate_pass(&k->w->tls->rates[r]))
 		return;
-	log_msg(
-		LOG_WARNING,
+	log_msg(LOG_WARNING,
 		"event=tls-failed peer=%s direction=%s interface=%s agent=%s profile=%s reason=%s rule=\"%s\" option=%s line=%d names=\"%s\"",
 		addr_format(&k->peer, peer, sizeof(peer)), direction(k),
 		k->a->sif->name, k->agent ? k->agent->name : "-",
@@ -545,16 +545,14 @@ static json_t *profile_json(const struct profile *p)
 	struct tls_expiry e;
 	bool known = !tls_profile_expiry(p->tls, &e);
 
-	return json_pack("{s:s,s:i,s:b,s:b,s:o,s:s,s:I,s:I,s:I}", "name",
-			 p->cfg->name, "line", p->cfg->line, "mutual",
-			 p->cfg->mutual, "old", config_tls_is_old(p->cfg),
-			 "expires",
-			 known ? json_integer((json_int_t)e.wall_s)
-			       : json_null(),
-			 "expires-first", known ? e.subject : "", "handshakes",
-			 (json_int_t)p->handshakes, "resumed",
-			 (json_int_t)p->resumed, "failed",
-			 (json_int_t)p->failed);
+	return json_pack(
+		"{s:s,s:i,s:b,s:b,s:o,s:s,s:I,s:I,s:I}", "name", p->cfg->name,
+		"line", p->cfg->line, "mutual", p->cfg->mutual, "old",
+		config_tls_is_old(p->cfg), "expires",
+		known ? json_integer((json_int_t)e.wall_s) : json_null(),
+		"expires-first", known ? e.subject : "", "handshakes",
+		(json_int_t)p->handshakes, "resumed", (json_int_t)p->resumed,
+		"failed", (json_int_t)p->failed);
 }
 
 static const char *state_name(enum tls_conn_state s)
@@ -574,17 +572,17 @@ static json_t *link_json(const struct tls_link *k)
 	const struct tls_conn_info *info = tls_conn_info(k->conn);
 	char peer[ADDR_TEXT_SIZE];
 
-	return json_pack(
-		"{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:I}", "peer",
-		addr_format(&k->peer, peer, sizeof(peer)), "direction",
-		direction(k), "interface", k->a->sif->name, "agent",
-		k->agent ? k->agent->name : "", "profile",
-		k->profile->cfg->name, "state",
-		state_name(tls_conn_state(k->conn)), "version",
-		info->version ? info->version : "", "cipher",
-		info->cipher ? info->cipher : "", "resumed", info->resumed,
-		"v2-hello", info->v2_hello, "age-ms",
-		(json_int_t)(clock_mono_ms() - k->since_ms));
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:I}",
+			 "peer", addr_format(&k->peer, peer, sizeof(peer)),
+			 "direction", direction(k), "interface",
+			 k->a->sif->name, "agent",
+			 k->agent ? k->agent->name : "", "profile",
+			 k->profile->cfg->name, "state",
+			 state_name(tls_conn_state(k->conn)), "version",
+			 info->version ? info->version : "", "cipher",
+			 info->cipher ? info->cipher : "", "resumed",
+			 info->resumed, "v2-hello", info->v2_hello, "age-ms",
+			 (json_int_t)(clock_mono_ms() - k->since_ms));
 }
 
 static json_t *failure_json(const struct failure *f)
@@ -592,17 +590,15 @@ static json_t *failure_json(const struct failure *f)
 	const struct tls_reason_text *text = tls_reason_text(f->reason);
 	char peer[ADDR_TEXT_SIZE];
 
-	return json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s}",
-			 "last-ms", (json_int_t)f->wall_ms, "count",
-			 (json_int_t)f->count, "peer",
-			 addr_format(&f->peer, peer, sizeof(peer)), "direction",
-			 f->agent ? "outbound" : "inbound", "interface",
-			 f->a->sif->name, "agent",
-			 f->agent ? f->agent->name : "", "profile",
-			 f->profile->cfg->name, "reason", text->name, "rule",
-			 text->rule, "option", option_of(f->reason), "line",
-			 line_of(f->profile, f->agent, f->reason), "names",
-			 f->names);
+	return json_pack(
+		"{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s}", "last-ms",
+		(json_int_t)f->wall_ms, "count", (json_int_t)f->count, "peer",
+		addr_format(&f->peer, peer, sizeof(peer)), "direction",
+		f->agent ? "outbound" : "inbound", "interface", f->a->sif->name,
+		"agent", f->agent ? f->agent->name : "", "profile",
+		f->profile->cfg->name, "reason", text->name, "rule", text->rule,
+		"option", option_of(f->reason), "line",
+		line_of(f->profile, f->agent, f->reason), "names", f->names);
 }
 
 json_t *tls_links_json(const struct sip_worker *w)
@@ -615,8 +611,7 @@ json_t *tls_links_json(const struct sip_worker *w)
 	for (size_t i = 0; i < w->tls->profiles_len; i++)
 		json_array_append_new(profiles,
 				      profile_json(&w->tls->profiles[i]));
-	DL_FOREACH(w->tls->links, k)
-	{
+	DL_FOREACH (w->tls->links, k) {
 		if (n++ == LINKS_SHOWN_MAX)
 			break;
 		json_array_append_new(links, link_json(k));

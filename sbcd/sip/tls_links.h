@@ -42,7 +42,8 @@ json_t *tls_links_json(const struct sip_worker *w);
 
 /* A port of ours with this profile; -ENOENT: there is none of that name. */
 int tls_listener_create(struct tls_listener **out, struct sip_agent *a,
-			const char *profile) __attribute__((warn_unused_result));
+			const char *profile)
+	__attribute__((warn_unused_result));
 /* Its links may live on, but not in a handshake. */
 void tls_listener_destroy(struct tls_listener *l);
 
@@ -50,7 +51,8 @@ void tls_listener_destroy(struct tls_listener *l);
  * Someone has connected. -EACCES: not from there, -ENOMEM; both logged.
  */
 int tls_link_accept(struct tls_link **out, struct tls_listener *l,
-		    const struct addr *from) __attribute__((warn_unused_result));
+		    const struct addr *from)
+	__attribute__((warn_unused_result));
 /* The session agent with TLS at this address; NULL: none, do not connect. */
 const struct config_agent *tls_link_whom(const struct sip_agent *a,
 					 const struct addr *to);

@@ -518,10 +518,9 @@ static int next_timer(tport_t *self, su_time_t *target, char const **why)
 
 	if (t->link && tls_conn_state(conn_of(t)) == TLS_CONN_HANDSHAKE) {
 		due_ms = tls_link_deadline_ms(t->link);
-		at = su_time_add(su_now(), due_ms > now_ms
-						   ? (su_duration_t)(due_ms -
-								     now_ms)
-						   : 0);
+		at = su_time_add(
+			su_now(),
+			due_ms > now_ms ? (su_duration_t)(due_ms - now_ms) : 0);
 		if (su_time_cmp(at, *target) < 0) {
 			*target = at;
 			*why = "handshake";

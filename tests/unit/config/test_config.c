@@ -365,6 +365,9 @@ static void printed_defaults_are_parsed(void **state)
 		{"# next-hop = (required)", "next-hop = NAME"},
 		{"# name = (required)", "name = x"},
 		{"port \"NAME\"", "port udp"},
+		{"# end-entity-certificate = (required)",
+		 "end-entity-certificate = \"/a.pem\""},
+		{"tls-version = ", "tls-version = compatibility"},
 		{"timing = \"fast\"", "timing = custom"},
 		{"timing = fast", "timing = custom"},
 	};
