@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "sbcd/config/config.h"
+#include "sbcd/config/tls.h"
 #include "sbcd/record/kinds.h"
 
 static struct config_errors errors;
@@ -306,6 +307,52 @@ static void most_specific_route_wins(void **state)
 	free(base);
 }
 
+static const char tls_text[] =
+	"cluster { name = \"edge\" peers = {\"a\", \"b\"} }\n"
+	"network-interface \"n\" { nic = eth1 address = {\"10.0.0.2/24\"} }\n"
+	"realm \"r\" { network-interface = n steering-pool = \"6000-6999\" }\n"
+	"tls-profile \"edge\" { end-entity-certificate = \"/a.pem\" }\n"
+	"tls-profile \"ours\" { end-entity-certificate = \"/b.pem\" }\n"
+	"sip-interface \"s\" {\n"
+	"\trealm = r port udp { } port tls { tls-profile = edge }\n"
+	"\ttls-handshake-timeout = 7 connections-per-source = 9\n"
+	"}\n"
+	"session-agent \"named\" {\n"
+	"\trealm = r host = \"um.example.net\" address = \"10.0.0.3\"\n"
+	"\ttransport = tls tls-profile = ours\n"
+	"}\n"
+	"session-agent \"other\" {\n"
+	"\trealm = r host = \"10.0.0.4\" transport = tls port = 5062\n"
+	"\ttls-profile = edge tls-names = {\"a.example\", \"b.example\"}\n"
+	"}\n"
+	"local-policy { from-realm = r to = \"*\" next-hop = named }\n";
+
+static void tls_of_ports_and_agents(void **state)
+{
+	const struct config_sip_interface *s;
+	struct config *c;
+
+	if (config_parse(&c, tls_text, "tls", &errors))
+		fail_msg("%s", errors.text);
+	s = &c->sip_interfaces[0];
+	assert_int_equal(s->ports_len, 2);
+	assert_null(s->ports[0].tls);
+	assert_int_equal(s->ports[1].transport, TRANSPORT_TLS);
+	assert_int_equal(s->ports[1].port, 5061);
+	assert_string_equal(s->ports[1].tls->name, "edge");
+	assert_int_equal(s->tls_handshake_ms, 7000);
+	assert_int_equal(s->per_source_max, 9);
+	/* Nothing said: the standard port, and host is who it is. */
+	assert_int_equal(c->agents[0].address.port, 5061);
+	assert_string_equal(c->agents[0].tls->name, "ours");
+	assert_int_equal(c->agents[0].tls_names_len, 1);
+	assert_string_equal(c->agents[0].tls_names[0], "um.example.net");
+	assert_int_equal(c->agents[1].address.port, 5062);
+	assert_int_equal(c->agents[1].tls_names_len, 2);
+	assert_string_equal(c->agents[1].tls_names[1], "b.example");
+	config_destroy(c);
+}
+
 static void node_example_is_parsed(void **state)
 {
 	char *text = read_text("conf/node.conf.example");
@@ -436,6 +483,7 @@ int main(void)
 		cmocka_unit_test(several_errors_at_once),
 		cmocka_unit_test(many_errors_stay_bounded),
 		cmocka_unit_test(most_specific_route_wins),
+		cmocka_unit_test(tls_of_ports_and_agents),
 		cmocka_unit_test(node_example_is_parsed),
 		cmocka_unit_test(printed_defaults_are_parsed),
 		cmocka_unit_test(files_are_bounded),
