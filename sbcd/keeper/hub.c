@@ -71,13 +71,14 @@ struct hub {
 static const uint32_t subscribed[HUB_WORKERS] = {
 	[HUB_SIP] = 1u << REC_CALL | 1u << REC_DIALOG | 1u << REC_TXN |
 		    1u << REC_MEDIA | 1u << REC_MSTATE | 1u << REC_CONN |
-		    1u << REC_QUARANTINE | 1u << REC_TICKET,
+		    1u << REC_QUARANTINE | 1u << REC_TICKET | 1u << REC_OCSP,
 	[HUB_MEDIA] = 1u << REC_MEDIA | 1u << REC_MSTATE,
 };
 
 static const uint32_t may_write[HUB_WORKERS] = {
 	[HUB_SIP] = 1u << REC_CALL | 1u << REC_DIALOG | 1u << REC_TXN |
-		    1u << REC_MEDIA | 1u << REC_CONN | 1u << REC_TICKET,
+		    1u << REC_MEDIA | 1u << REC_CONN | 1u << REC_TICKET |
+		    1u << REC_OCSP,
 	[HUB_MEDIA] = 1u << REC_MSTATE,
 };
 

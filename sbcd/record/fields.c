@@ -316,6 +316,13 @@ static const struct record_field ticket_fields[] = {
 	END,
 };
 
+static const struct record_field ocsp_fields[] = {
+	FIELD(1, RT_BYTES, rec_ocsp, certificate),
+	FIELD(2, RT_U64, rec_ocsp, until_s),
+	FIELD(3, RT_BYTES, rec_ocsp, response),
+	END,
+};
+
 #define KIND(id, text, type, table)                                            \
 	[id] = {.kind = id,                                                    \
 		.name = text,                                                  \
@@ -334,6 +341,7 @@ const struct record_kind_info record_kinds[REC_KIND_MAX] = {
 	KIND(REC_FAILOVER, "failover", rec_failover, failover_fields),
 	KIND(REC_QUARANTINE, "quarantine", rec_quarantine, quarantine_fields),
 	KIND(REC_TICKET, "ticket", rec_ticket, ticket_fields),
+	KIND(REC_OCSP, "ocsp", rec_ocsp, ocsp_fields),
 };
 
 const struct record_kind_info *record_kind_info(uint8_t kind)

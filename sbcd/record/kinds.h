@@ -31,6 +31,7 @@ enum record_kind {
 	REC_FAILOVER = 9, /* id = epoch;              writer keeper */
 	REC_QUARANTINE = 10, /* id = 0, sub = slot;    writer keeper */
 	REC_TICKET = 11, /* id = 0;                  writer SIP worker */
+	REC_OCSP = 12, /* id = of a certificate;   writer SIP worker */
 	REC_KIND_MAX
 };
 
@@ -57,6 +58,8 @@ enum {
 	REC_LOST_MAX = 16, /* lost calls a failover report names */
 	REC_TICKET_KEYS_MAX = 3,
 	REC_TICKET_SECRET_SIZE = 32,
+	REC_OCSP_ID_SIZE = 32,
+	REC_OCSP_SIZE = 16384,
 };
 
 /* Variable part with a fixed bound. */
@@ -75,6 +78,14 @@ struct rec_bytes_key {
 struct rec_bytes_ticket {
 	uint32_t size;
 	uint8_t data[REC_TICKET_SECRET_SIZE];
+};
+struct rec_bytes_ocsp_id {
+	uint32_t size;
+	uint8_t data[REC_OCSP_ID_SIZE];
+};
+struct rec_bytes_ocsp {
+	uint32_t size;
+	uint8_t data[REC_OCSP_SIZE];
 };
 struct rec_bytes_config {
 	uint32_t size;
@@ -425,6 +436,13 @@ struct rec_ticket {
 	struct rec_ticket_key keys[REC_TICKET_KEYS_MAX];
 };
 
+/* What a responder has said of a certificate, signed by it. */
+struct rec_ocsp {
+	struct rec_bytes_ocsp_id certificate; /* whose; id is its beginning */
+	uint64_t until_s; /* kept till then, wall clock */
+	struct rec_bytes_ocsp response; /* DER, RFC 6960 */
+};
+
 /* Big enough for any of them. */
 union rec_any {
 	struct rec_call call;
@@ -438,6 +456,7 @@ union rec_any {
 	struct rec_failover failover;
 	struct rec_quarantine quarantine;
 	struct rec_ticket ticket;
+	struct rec_ocsp ocsp;
 };
 
 #endif

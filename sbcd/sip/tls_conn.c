@@ -11,6 +11,7 @@
 #include <openssl/x509v3.h>
 
 #include "sbcd/sip/tls_name.h"
+#include "sbcd/sip/tls_ocsp.h"
 #include "sbcd/sip/tls_profile.h"
 
 enum { V2_LOOK = 3, V2_CLIENT_HELLO = 1, DROP_BYTES = 4096 };
@@ -28,6 +29,8 @@ struct tls_conn {
 	uint8_t look[V2_LOOK]; /* the first bytes of a client */
 	unsigned looked;
 	struct tls_conn_info info;
+	bool check_status;
+	X509 *issuer; /* of whose status is awaited */
 };
 
 static int fail(struct tls_conn *c, enum tls_reason why)
@@ -188,6 +191,43 @@ static int check_peer(struct tls_conn *c)
 	return 0;
 }
 
+/* Too late for an alert that says more. */
+static int turn_away(struct tls_conn *c)
+{
+	SSL_shutdown(c->ssl);
+	ERR_clear_error();
+	return -EPROTO;
+}
+
+/* Of the chain that was verified; a resumed session has none. */
+static X509 *find_issuer(const struct tls_conn *c, X509 *cert)
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(c->ssl);
+	X509 *issuer;
+
+	if (c->info.resumed || !chain)
+		return tls_profile_issuer(SSL_get_SSL_CTX(c->ssl), cert);
+	issuer = sk_X509_value(chain, sk_X509_num(chain) > 1 ? 1 : 0);
+	if (issuer)
+		X509_up_ref(issuer);
+	return issuer;
+}
+
+static int await_verdict(struct tls_conn *c)
+{
+	X509 *cert = SSL_get0_peer_certificate(c->ssl);
+
+	c->state = TLS_CONN_OPEN;
+	if (!c->check_status || !cert)
+		return 0;
+	c->issuer = find_issuer(c, cert);
+	if (!c->issuer)
+		return fail(c, TLS_REASON_NO_STATUS);
+	if (X509_cmp(cert, c->issuer))
+		c->state = TLS_CONN_VERDICT;
+	return 0;
+}
+
 static int opened(struct tls_conn *c)
 {
 	const char *sni =
@@ -200,14 +240,14 @@ static int opened(struct tls_conn *c)
 	c->info.resumed = SSL_session_reused(c->ssl);
 	if (sni && strlen(sni) < sizeof(c->info.sni))
 		strcpy(c->info.sni, sni);
-	if (check_peer(c)) {
-		/* Too late for an alert that says more. */
-		SSL_shutdown(c->ssl);
-		ERR_clear_error();
-		return -EPROTO;
-	}
-	c->state = TLS_CONN_OPEN;
+	if (check_peer(c) || await_verdict(c))
+		return turn_away(c);
 	return 0;
+}
+
+static bool is_opening(const struct tls_conn *c)
+{
+	return c->state == TLS_CONN_HANDSHAKE || c->state == TLS_CONN_VERDICT;
 }
 
 /* ---- its life -------------------------------------------------------------
@@ -285,6 +325,7 @@ int tls_conn_create(struct tls_conn **out, const struct tls_conn_params *params)
 	c->wildcard = params->wildcard;
 	c->deadline_ms = params->deadline_ms;
 	c->wall_s = params->wall_s;
+	c->check_status = tls_profile_checks_status(params->profile);
 	c->info.host = -1;
 	c->ssl = SSL_new(c->server ? tls_profile_server(params->profile)
 				   : tls_profile_client(params->profile));
@@ -304,6 +345,7 @@ void tls_conn_destroy(struct tls_conn *c)
 	if (!c)
 		return;
 	SSL_free(c->ssl);
+	X509_free(c->issuer);
 	free(c);
 }
 
@@ -356,7 +398,7 @@ ssize_t tls_conn_read(struct tls_conn *c, void *out, size_t size)
 
 	if (c->state == TLS_CONN_FAILED)
 		return -EPROTO;
-	if (c->state == TLS_CONN_HANDSHAKE || !size)
+	if (is_opening(c) || !size)
 		return -EAGAIN;
 	ERR_clear_error();
 	n = SSL_read(c->ssl, out, size < INT_MAX ? (int)size : INT_MAX);
@@ -381,7 +423,7 @@ ssize_t tls_conn_write(struct tls_conn *c, const void *data, size_t size)
 		return -EPROTO;
 	if (c->state == TLS_CONN_CLOSED)
 		return -EPIPE;
-	if (c->state == TLS_CONN_HANDSHAKE)
+	if (is_opening(c))
 		return -EAGAIN;
 	ERR_clear_error();
 	while (done < size) {
@@ -425,9 +467,37 @@ void tls_conn_sent(struct tls_conn *c, size_t size)
 	}
 }
 
+void tls_conn_subject(const struct tls_conn *c, struct tls_ocsp_subject *out)
+{
+	out->cert = SSL_get0_peer_certificate(c->ssl);
+	out->issuer = c->issuer;
+}
+
+size_t tls_conn_staple(const struct tls_conn *c, const void **out)
+{
+	const unsigned char *at = NULL;
+	long size =
+		c->server ? 0 : SSL_get_tlsext_status_ocsp_resp(c->ssl, &at);
+
+	*out = at;
+	return size > 0 ? (size_t)size : 0;
+}
+
+int tls_conn_verdict(struct tls_conn *c, bool ok, enum tls_reason why)
+{
+	if (c->state != TLS_CONN_VERDICT)
+		return c->state == TLS_CONN_FAILED ? -EPROTO : 0;
+	if (ok) {
+		c->state = TLS_CONN_OPEN;
+		return 0;
+	}
+	fail(c, why);
+	return turn_away(c);
+}
+
 void tls_conn_close(struct tls_conn *c)
 {
-	if (c->state == TLS_CONN_OPEN) {
+	if (c->state == TLS_CONN_OPEN || c->state == TLS_CONN_VERDICT) {
 		SSL_shutdown(c->ssl);
 		ERR_clear_error();
 	}
@@ -437,7 +507,7 @@ void tls_conn_close(struct tls_conn *c)
 
 int tls_conn_expire(struct tls_conn *c, uint64_t now_ms)
 {
-	if (c->state != TLS_CONN_HANDSHAKE || now_ms < c->deadline_ms)
+	if (!is_opening(c) || now_ms < c->deadline_ms)
 		return 0;
 	fail(c, TLS_REASON_TIMEOUT);
 	return -ETIMEDOUT;

@@ -7,6 +7,10 @@
  * was looked at by rules of ours, on a resumed session too: OpenSSL looks at
  * none there. A peer that closes without saying so has closed.
  *
+ * Where the profile has the status of certificates checked, a handshake ends
+ * in waiting for a verdict, on resumption too, and nothing is read or written
+ * before it. A peer whose very certificate is in the trust list is spared.
+ *
  * Once it has failed nothing is read from it and nothing written any more;
  * what there is to take (an alert) may still be sent.
  *
@@ -22,6 +26,7 @@
 
 #include "sbcd/sip/tls_reason.h"
 
+struct tls_ocsp_subject;
 struct tls_profile;
 /* What a client takes from one connection into the next. */
 struct tls_session;
@@ -39,6 +44,7 @@ enum tls_conn_state {
 	TLS_CONN_OPEN,
 	TLS_CONN_CLOSED, /* by either side, in good order */
 	TLS_CONN_FAILED,
+	TLS_CONN_VERDICT, /* awaited, between handshake and open */
 };
 
 struct tls_conn_params {
@@ -52,12 +58,12 @@ struct tls_conn_params {
 	const char *const *hosts;
 	unsigned hosts_len;
 	bool wildcard; /* for one label, see tls_name.h */
-	uint64_t deadline_ms; /* of the handshake; the owner's clock */
+	uint64_t deadline_ms; /* of handshake and verdict; the owner's clock */
 	int64_t wall_s; /* since 1970: certificates of resumed sessions */
 	const struct tls_session *session; /* client; NULL: a full handshake */
 };
 
-/* What is known once it is open. */
+/* What is known once it is open, or awaits the verdict. */
 struct tls_conn_info {
 	const char *version, *cipher; /* live for ever */
 	bool resumed;
@@ -110,9 +116,17 @@ size_t tls_conn_output(const struct tls_conn *c, const void **data);
 /* So much of it was. */
 void tls_conn_sent(struct tls_conn *c, size_t size);
 
+/* While it awaits the verdict: on whom. Borrowed, as long as it lives. */
+void tls_conn_subject(const struct tls_conn *c, struct tls_ocsp_subject *out);
+/* The OCSP response that a server has sent with its certificate; 0: none. */
+size_t tls_conn_staple(const struct tls_conn *c, const void **out);
+/* 0: it is open now, and there may be something to read; -EPROTO: `why`. */
+int tls_conn_verdict(struct tls_conn *c, bool ok, enum tls_reason why)
+	__attribute__((warn_unused_result));
+
 /* Says so to the peer. It may still be read what is here. */
 void tls_conn_close(struct tls_conn *c);
-/* A handshake that is not over by its deadline has failed: -ETIMEDOUT. */
+/* What is not open by its deadline has failed: -ETIMEDOUT. */
 int tls_conn_expire(struct tls_conn *c, uint64_t now_ms)
 	__attribute__((warn_unused_result));
 

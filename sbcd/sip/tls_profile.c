@@ -28,6 +28,10 @@ struct tls_profile {
 	SSL_CTX *server;
 	SSL_CTX *client;
 	struct tls_ticket_keys keys;
+	bool status_check, ignore_dead_responder;
+	X509 *issuer; /* of our certificate, or NULL */
+	uint8_t *staple;
+	size_t staple_size;
 };
 
 /* What is being made, of which nothing is kept if a part of it fails. */
@@ -287,6 +291,55 @@ static int ticket_key(SSL *ssl, unsigned char name[16], unsigned char *iv,
 	return i ? 2 : 1;
 }
 
+X509 *tls_profile_issuer(SSL_CTX *ctx, X509 *cert)
+{
+	X509_STORE_CTX *store = X509_STORE_CTX_new();
+	X509 *issuer = NULL;
+
+	if (!store ||
+	    X509_STORE_CTX_init(store, SSL_CTX_get_cert_store(ctx), cert,
+				NULL) != 1 ||
+	    X509_STORE_CTX_get1_issuer(&issuer, store, cert) != 1)
+		issuer = NULL;
+	X509_STORE_CTX_free(store);
+	ERR_clear_error();
+	return issuer;
+}
+
+/* A session holds the peer's certificate, and not who signed it. */
+static SSL_TICKET_RETURN take_up(SSL *ssl, SSL_SESSION *session,
+				 const unsigned char *name, size_t name_size,
+				 SSL_TICKET_STATUS status, void *arg)
+{
+	X509 *cert = session ? SSL_SESSION_get0_peer(session) : NULL;
+	X509 *issuer;
+
+	if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	if (cert) {
+		issuer = tls_profile_issuer(SSL_get_SSL_CTX(ssl), cert);
+		if (!issuer)
+			return SSL_TICKET_RETURN_IGNORE_RENEW;
+		X509_free(issuer);
+	}
+	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE
+					    : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+static int give_staple(SSL *ssl, void *arg)
+{
+	struct tls_profile *p = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	uint8_t *copy;
+
+	if (!p->staple_size)
+		return SSL_TLSEXT_ERR_NOACK;
+	copy = OPENSSL_memdup(p->staple, p->staple_size);
+	if (!copy)
+		return SSL_TLSEXT_ERR_NOACK;
+	SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)p->staple_size);
+	return SSL_TLSEXT_ERR_OK;
+}
+
 /* With no key OpenSSL would seal with one that the other node has not. */
 static void tickets_on(SSL_CTX *server, bool on)
 {
@@ -310,6 +363,10 @@ static int set_server(const struct making *m, SSL_CTX *ctx)
 		SSL_CTX_set_client_hello_cb(ctx, refuse_v2, NULL);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	if (SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_key) != 1)
+		return -ENOMEM;
+	SSL_CTX_set_tlsext_status_cb(ctx, give_staple);
+	if (m->params->status_check &&
+	    SSL_CTX_set_session_ticket_cb(ctx, NULL, take_up, NULL) != 1)
 		return -ENOMEM;
 	if (!m->params->mutual)
 		return 0;
@@ -371,8 +428,12 @@ static int make_one(const struct making *m, bool server, SSL_CTX **out)
 		SSL_CTX_free(ctx);
 		return err;
 	}
-	if (!server)
+	if (!server) {
 		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+		if (m->params->status_check)
+			SSL_CTX_set_tlsext_status_type(ctx,
+						       TLSEXT_STATUSTYPE_ocsp);
+	}
 	*out = ctx;
 	return 0;
 }
@@ -428,6 +489,20 @@ static int make(const struct tls_profile_params *params,
 	return err;
 }
 
+/* What follows it in its file, or is trusted. */
+static X509 *own_issuer(SSL_CTX *ctx)
+{
+	X509 *cert = SSL_CTX_get0_certificate(ctx), *issuer = NULL;
+	STACK_OF(X509) *chain = NULL;
+
+	if (SSL_CTX_get0_chain_certs(ctx, &chain) == 1)
+		issuer = sk_X509_value(chain, 0);
+	if (!issuer || X509_check_issued(issuer, cert) != X509_V_OK)
+		return tls_profile_issuer(ctx, cert);
+	X509_up_ref(issuer);
+	return issuer;
+}
+
 int tls_profile_reload(struct tls_profile *p,
 		       const struct tls_profile_params *params,
 		       struct tls_profile_error *err)
@@ -441,8 +516,12 @@ int tls_profile_reload(struct tls_profile *p,
 	tickets_on(server, p->keys.len > 0);
 	SSL_CTX_free(p->server);
 	SSL_CTX_free(p->client);
+	X509_free(p->issuer);
 	p->server = server;
 	p->client = client;
+	p->issuer = own_issuer(server);
+	p->status_check = params->status_check;
+	p->ignore_dead_responder = params->ignore_dead_responder;
 	return 0;
 }
 
@@ -471,6 +550,8 @@ void tls_profile_destroy(struct tls_profile *p)
 		return;
 	SSL_CTX_free(p->server);
 	SSL_CTX_free(p->client);
+	X509_free(p->issuer);
+	free(p->staple);
 	explicit_bzero(&p->keys, sizeof(p->keys));
 	free(p);
 }
@@ -485,6 +566,44 @@ int tls_profile_set_ticket_keys(struct tls_profile *p,
 	memcpy(p->keys.key, keys->key, keys->len * sizeof(keys->key[0]));
 	tickets_on(p->server, keys->len > 0);
 	return 0;
+}
+
+int tls_profile_set_staple(struct tls_profile *p, const void *response,
+			   size_t size)
+{
+	uint8_t *copy = NULL;
+
+	if (size > TLS_OCSP_RESPONSE_MAX_BYTES)
+		return -EMSGSIZE;
+	if (size) {
+		copy = malloc(size);
+		if (!copy)
+			return -ENOMEM;
+		memcpy(copy, response, size);
+	}
+	free(p->staple);
+	p->staple = copy;
+	p->staple_size = size;
+	return 0;
+}
+
+int tls_profile_own(const struct tls_profile *p, struct tls_ocsp_subject *out)
+{
+	if (!p->issuer)
+		return -ENOENT;
+	out->cert = SSL_CTX_get0_certificate(p->server);
+	out->issuer = p->issuer;
+	return 0;
+}
+
+bool tls_profile_checks_status(const struct tls_profile *p)
+{
+	return p->status_check;
+}
+
+bool tls_profile_ignores_dead_responder(const struct tls_profile *p)
+{
+	return p->ignore_dead_responder;
 }
 
 static int runs_out(X509 *cert, struct tls_expiry *first)

@@ -9,6 +9,8 @@
  * verify the server.
  *
  * OpenSSL verifies no chain on resumption: that is the connection's to do.
+ * Where the status of certificates is asked for, a session whose certificate's
+ * issuer is not at hand is not resumed: in a full handshake it is shown.
  *
  * Layer: sip. The SIP thread; reads files, so at load time only.
  */
@@ -16,7 +18,10 @@
 #define SBCD_SIP_TLS_PROFILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "sbcd/sip/tls_ocsp.h"
 
 struct ssl_ctx_st;
 
@@ -60,6 +65,8 @@ struct tls_profile_params {
 	enum tls_version minimum, maximum; /* of compatibility; 0: 1.0, 1.3 */
 	enum tls_peer_eku peer_eku;
 	bool mutual; /* as server: ask for a certificate, insist on it */
+	bool status_check; /* of a peer's certificate, see tls_conn.h */
+	bool ignore_dead_responder; /* then no answer is a good one */
 };
 
 /* The first one seals; the rest still open what they sealed. */
@@ -113,6 +120,23 @@ int tls_profile_set_ticket_keys(struct tls_profile *p,
 /* 0, or -EINVAL: a date that is none. */
 int tls_profile_expiry(const struct tls_profile *p, struct tls_expiry *out)
 	__attribute__((warn_unused_result));
+
+/*
+ * The OCSP response on our certificate, for clients that want one; 0 bytes, as
+ * at first: none. A copy is kept over reloads: what was fetched for another
+ * certificate is to be taken back. -ENOMEM, -EMSGSIZE.
+ */
+int tls_profile_set_staple(struct tls_profile *p, const void *response,
+			   size_t size) __attribute__((warn_unused_result));
+/* Our certificate and its issuer, borrowed until the next reload. -ENOENT: the
+ * issuer is neither in its file nor trusted. */
+int tls_profile_own(const struct tls_profile *p, struct tls_ocsp_subject *out)
+	__attribute__((warn_unused_result));
+bool tls_profile_checks_status(const struct tls_profile *p);
+bool tls_profile_ignores_dead_responder(const struct tls_profile *p);
+/* Who is trusted and has signed this certificate, to be freed; NULL: nobody. */
+struct x509_st *tls_profile_issuer(struct ssl_ctx_st *ctx,
+				   struct x509_st *cert);
 
 /* Borrowed until the next reload: SSL_new takes a reference of its own. */
 struct ssl_ctx_st *tls_profile_server(const struct tls_profile *p);

@@ -65,6 +65,14 @@ static const struct tls_reason_text texts[TLS_REASON_LEN] = {
 			       "of the peer's issuer there is no revocation "
 			       "list, or one that is out of date",
 			       "crl-files"},
+	[TLS_REASON_STATUS_UNKNOWN] = {"status-unknown",
+				       "the OCSP responder does not know the "
+				       "peer's certificate",
+				       "cert-status-check"},
+	[TLS_REASON_NO_STATUS] = {"no-status",
+				  "no OCSP responder tells the status of the "
+				  "peer's certificate",
+				  "ignore-dead-responder"},
 };
 
 const struct tls_reason_text *tls_reason_text(enum tls_reason reason)

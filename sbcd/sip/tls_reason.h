@@ -32,6 +32,8 @@ enum tls_reason {
 	TLS_REASON_TIMEOUT, /* likewise */
 	TLS_REASON_REVOKED,
 	TLS_REASON_NO_CRL,
+	TLS_REASON_STATUS_UNKNOWN, /* ocsp_desk's own, like the next */
+	TLS_REASON_NO_STATUS,
 	TLS_REASON_LEN
 };
 

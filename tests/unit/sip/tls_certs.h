@@ -14,6 +14,9 @@
 
 static char dir[] = "/tmp/test_tls.XXXXXX";
 
+/* What is said of its responder in each that is made, as openssl.cnf has it. */
+static const char *aia;
+
 static const char *path(const char *name, const char *end)
 {
 	static char text[8][128];
@@ -64,6 +67,8 @@ static void make_named(const char *name, const char *issuer, const char *eku,
 		extend(x, NID_ext_key_usage, eku);
 	if (alt)
 		extend(x, NID_subject_alt_name, alt);
+	if (aia)
+		extend(x, NID_info_access, aia);
 	assert_true(X509_sign(x, by, EVP_sha256()) > 0);
 	f = fopen(path(name, "crt"), "w");
 	assert_int_equal(PEM_write_X509(f, x), 1);
