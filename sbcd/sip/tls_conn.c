@@ -245,7 +245,7 @@ static int opened(struct tls_conn *c)
 	return 0;
 }
 
-static bool is_opening(const struct tls_conn *c)
+bool tls_conn_is_opening(const struct tls_conn *c)
 {
 	return c->state == TLS_CONN_HANDSHAKE || c->state == TLS_CONN_VERDICT;
 }
@@ -286,6 +286,21 @@ static int shake(struct tls_conn *c)
 	return check_output(c);
 }
 
+/* A session holds the peer's certificate, and not who signed it. */
+static bool may_resume(const struct tls_conn *c, const SSL_SESSION *s)
+{
+	X509 *cert = SSL_SESSION_get0_peer((SSL_SESSION *)s), *issuer;
+
+	if (!SSL_SESSION_is_resumable(s))
+		return false;
+	if (!c->check_status)
+		return true;
+	issuer =
+		cert ? tls_profile_issuer(SSL_get_SSL_CTX(c->ssl), cert) : NULL;
+	X509_free(issuer);
+	return issuer != NULL;
+}
+
 static int set_up(struct tls_conn *c, const struct tls_conn_params *p)
 {
 	c->in = BIO_new(BIO_s_mem());
@@ -304,8 +319,7 @@ static int set_up(struct tls_conn *c, const struct tls_conn_params *p)
 	}
 	SSL_set_connect_state(c->ssl);
 	/* One that is of no use any more is left aside. */
-	if (p->session &&
-	    SSL_SESSION_is_resumable((const SSL_SESSION *)p->session))
+	if (p->session && may_resume(c, (const SSL_SESSION *)p->session))
 		SSL_set_session(c->ssl, (SSL_SESSION *)p->session);
 	if (p->sni && SSL_set_tlsext_host_name(c->ssl, p->sni) != 1)
 		return -EINVAL;
@@ -398,7 +412,7 @@ ssize_t tls_conn_read(struct tls_conn *c, void *out, size_t size)
 
 	if (c->state == TLS_CONN_FAILED)
 		return -EPROTO;
-	if (is_opening(c) || !size)
+	if (tls_conn_is_opening(c) || !size)
 		return -EAGAIN;
 	ERR_clear_error();
 	n = SSL_read(c->ssl, out, size < INT_MAX ? (int)size : INT_MAX);
@@ -423,7 +437,7 @@ ssize_t tls_conn_write(struct tls_conn *c, const void *data, size_t size)
 		return -EPROTO;
 	if (c->state == TLS_CONN_CLOSED)
 		return -EPIPE;
-	if (is_opening(c))
+	if (tls_conn_is_opening(c))
 		return -EAGAIN;
 	ERR_clear_error();
 	while (done < size) {
@@ -507,7 +521,7 @@ void tls_conn_close(struct tls_conn *c)
 
 int tls_conn_expire(struct tls_conn *c, uint64_t now_ms)
 {
-	if (!is_opening(c) || now_ms < c->deadline_ms)
+	if (!tls_conn_is_opening(c) || now_ms < c->deadline_ms)
 		return 0;
 	fail(c, TLS_REASON_TIMEOUT);
 	return -ETIMEDOUT;

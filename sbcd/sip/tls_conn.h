@@ -135,6 +135,8 @@ int tls_conn_expire(struct tls_conn *c, uint64_t now_ms)
 struct tls_session *tls_conn_session(const struct tls_conn *c);
 void tls_session_free(struct tls_session *s);
 
+/* In its handshake, or awaiting the verdict. */
+bool tls_conn_is_opening(const struct tls_conn *c);
 enum tls_conn_state tls_conn_state(const struct tls_conn *c);
 /* Why it failed. */
 enum tls_reason tls_conn_reason(const struct tls_conn *c);
