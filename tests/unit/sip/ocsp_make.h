@@ -19,7 +19,7 @@ struct ocsp_spec {
 	int status; /* V_OCSP_CERTSTATUS_… */
 	int64_t since_s, until_s; /* 0: not said */
 	long serial; /* 0: the certificate's */
-	const EVP_MD *digest; /* of the id; NULL: SHA-1 */
+	bool sha256; /* the id is of SHA-256, not of SHA-1 */
 	bool bare; /* the signer's certificate is not in it */
 	int refused; /* OCSP_RESPONSE_STATUS_…, then nothing else counts */
 };
@@ -68,7 +68,7 @@ static size_t ocsp_make(const struct ocsp_spec *s, uint8_t *out, size_t size)
 	if (until)
 		ASN1_TIME_to_generalizedtime(until, &until);
 	ASN1_INTEGER_set(serial, s->serial);
-	id = OCSP_cert_id_new(s->digest ? s->digest : EVP_sha1(),
+	id = OCSP_cert_id_new(s->sha256 ? EVP_sha256() : EVP_sha1(),
 			      X509_get_subject_name(issuer),
 			      X509_get0_pubkey_bitstr(issuer),
 			      s->serial ? serial : X509_get_serialNumber(cert));

@@ -70,108 +70,100 @@ static int check(const char *cert, const char *issuer, size_t size,
 	return err;
 }
 
-struct one {
+/* Dates are from today on. */
+static const struct {
 	const char *what;
 	struct ocsp_spec spec;
 	int err;
 	enum tls_ocsp_status status;
+} cases[] = {
+	{"good", {"peer", .since_s = 0, .until_s = DAY}, 0},
+	{"revoked",
+	 {"peer", .status = REVOKED, .since_s = 0, .until_s = DAY},
+	 0,
+	 TLS_OCSP_REVOKED},
+	{"unknown",
+	 {"peer", .status = UNKNOWN, .since_s = 0, .until_s = DAY},
+	 0,
+	 TLS_OCSP_UNKNOWN},
+	{"named by SHA-256",
+	 {"peer", .since_s = 0, .until_s = DAY, .sha256 = true},
+	 0},
+	{"its own certificate is left out",
+	 {"peer", .since_s = 0, .until_s = DAY, .bare = true},
+	 0},
+	{"an appointed responder",
+	 {"peer", .signer = "responder", .since_s = 0, .until_s = DAY},
+	 0},
+	{"nobody appointed it",
+	 {"peer", .signer = "plain", .since_s = 0, .until_s = DAY},
+	 -EACCES},
+	{"it no longer is",
+	 {"peer", .signer = "former", .since_s = 0, .until_s = DAY},
+	 -EACCES},
+	{"appointed by another",
+	 {"peer", .signer = "alien", .since_s = 0, .until_s = DAY},
+	 -EACCES},
+	{"another signs as if it were",
+	 {"peer", .signer = "other", .since_s = 0, .until_s = DAY,
+	  .bare = true},
+	 -EACCES},
+	{"the certificate itself says so",
+	 {"peer", .signer = "peer", .since_s = 0, .until_s = DAY},
+	 -EACCES},
+	{"about another one",
+	 {"peer", .serial = 4711, .since_s = 0, .until_s = DAY},
+	 -ENOENT},
+	{"about one of another issuer",
+	 {"peer", .issuer = "mid", .signer = "root", .since_s = 0,
+	  .until_s = DAY},
+	 -EACCES},
+	{"below a CA in between",
+	 {"deep", "mid", .since_s = 0, .until_s = DAY},
+	 0},
+	{"its root is not its issuer",
+	 {"deep", "mid", .signer = "root", .since_s = 0, .until_s = DAY},
+	 -EACCES},
+	{"out of date", {"peer", .since_s = -DAY, .until_s = -HOUR}, -ESTALE},
+	{"of tomorrow", {"peer", .since_s = HOUR, .until_s = DAY}, -ESTALE},
+	{"clocks differ a little", {"peer", .since_s = 200, .until_s = DAY}, 0},
+	{"the other way", {"peer", .since_s = -DAY, .until_s = -200}, 0},
+	{"no word of news", {"peer", .since_s = -60}, 0},
+	{"nor for long", {"peer", .since_s = -3 * HOUR}, -ESTALE},
+	{"ends before it begins",
+	 {"peer", .since_s = 0, .until_s = -100},
+	 -EBADMSG},
+	{"later",
+	 {"peer", .since_s = 0, .refused = OCSP_RESPONSE_STATUS_TRYLATER},
+	 -EAGAIN},
+	{"not for you",
+	 {"peer", .since_s = 0, .refused = OCSP_RESPONSE_STATUS_UNAUTHORIZED},
+	 -EAGAIN},
 };
 
 static void answers(void **state)
 {
-	const int64_t t = today, day = today + DAY;
-	const struct one c[] = {
-		{"good", {"peer", .since_s = t, .until_s = day}, 0},
-		{"revoked",
-		 {"peer", .status = REVOKED, .since_s = t, .until_s = day},
-		 0,
-		 TLS_OCSP_REVOKED},
-		{"unknown",
-		 {"peer", .status = UNKNOWN, .since_s = t, .until_s = day},
-		 0,
-		 TLS_OCSP_UNKNOWN},
-		{"named by SHA-256",
-		 {"peer", .since_s = t, .until_s = day, .digest = EVP_sha256()},
-		 0},
-		{"its own certificate is left out",
-		 {"peer", .since_s = t, .until_s = day, .bare = true},
-		 0},
-		{"an appointed responder",
-		 {"peer", .signer = "responder", .since_s = t, .until_s = day},
-		 0},
-		{"nobody appointed it",
-		 {"peer", .signer = "plain", .since_s = t, .until_s = day},
-		 -EACCES},
-		{"it no longer is",
-		 {"peer", .signer = "former", .since_s = t, .until_s = day},
-		 -EACCES},
-		{"appointed by another",
-		 {"peer", .signer = "alien", .since_s = t, .until_s = day},
-		 -EACCES},
-		{"another signs as if it were",
-		 {"peer", .signer = "other", .since_s = t, .until_s = day,
-		  .bare = true},
-		 -EACCES},
-		{"the certificate itself says so",
-		 {"peer", .signer = "peer", .since_s = t, .until_s = day},
-		 -EACCES},
-		{"about another one",
-		 {"peer", .serial = 4711, .since_s = t, .until_s = day},
-		 -ENOENT},
-		{"about one of another issuer",
-		 {"peer", .issuer = "mid", .signer = "root", .since_s = t,
-		  .until_s = day},
-		 -EACCES},
-		{"below a CA in between",
-		 {"deep", "mid", .since_s = t, .until_s = day},
-		 0},
-		{"its root is not its issuer",
-		 {"deep", "mid", .signer = "root", .since_s = t,
-		  .until_s = day},
-		 -EACCES},
-		{"out of date",
-		 {"peer", .since_s = t - DAY, .until_s = t - HOUR},
-		 -ESTALE},
-		{"of tomorrow",
-		 {"peer", .since_s = t + HOUR, .until_s = day},
-		 -ESTALE},
-		{"clocks differ a little",
-		 {"peer", .since_s = t + 200, .until_s = day},
-		 0},
-		{"the other way",
-		 {"peer", .since_s = t - DAY, .until_s = t - 200},
-		 0},
-		{"no word of news", {"peer", .since_s = t - 60}, 0},
-		{"nor for long", {"peer", .since_s = t - 3 * HOUR}, -ESTALE},
-		{"ends before it begins",
-		 {"peer", .since_s = t, .until_s = t - 100},
-		 -EBADMSG},
-		{"later",
-		 {"peer", .since_s = t,
-		  .refused = OCSP_RESPONSE_STATUS_TRYLATER},
-		 -EAGAIN},
-		{"not for you",
-		 {"peer", .since_s = t,
-		  .refused = OCSP_RESPONSE_STATUS_UNAUTHORIZED},
-		 -EAGAIN},
-	};
-
-	for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
-		const struct ocsp_spec *s = &c[i].spec;
-		size_t size = ocsp_make(s, response, sizeof(response));
-		const char *issuer = !strcmp(s->cert, "deep") ? "mid" : "root";
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct ocsp_spec s = cases[i].spec;
+		const char *issuer = !strcmp(s.cert, "deep") ? "mid" : "root";
 		struct tls_ocsp_answer a;
-		int err = check(s->cert, issuer, size, &a);
+		size_t size;
+		int err;
 
-		print_message("%s: %d\n", c[i].what, err);
-		assert_int_equal(err, c[i].err);
+		s.since_s += today;
+		if (s.until_s)
+			s.until_s += today;
+		size = ocsp_make(&s, response, sizeof(response));
+		err = check(s.cert, issuer, size, &a);
+		print_message("%s: %d\n", cases[i].what, err);
+		assert_int_equal(err, cases[i].err);
 		if (err)
 			continue;
-		assert_int_equal(a.status, c[i].status);
-		assert_true(a.since_s == s->since_s);
-		assert_true(a.until_s ==
-			    (s->until_s ? s->until_s
-					: s->since_s + TLS_OCSP_NO_NEXT_S));
+		assert_int_equal(a.status, cases[i].status);
+		assert_true(a.since_s == s.since_s);
+		if (!s.until_s)
+			s.until_s = s.since_s + TLS_OCSP_NO_NEXT_S;
+		assert_true(a.until_s == s.until_s);
 	}
 }
 
