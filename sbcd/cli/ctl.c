@@ -2,15 +2,20 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "sbcd/cli/cert.h"
 #include "sbcd/cli/client.h"
 #include "sbcd/cli/render.h"
 #include "sbcd/config/config.h"
 #include "sbcd/config/lint.h"
+#include "sbcd/config/tls.h"
 
 /* The daemon's code for a request it does not understand. */
 enum { ANSWER_BAD_REQUEST = 2 };
@@ -42,6 +47,15 @@ static const char usage_text[] =
 	"  cert reload          read the files of all TLS profiles again, on "
 	"this node;\n"
 	"                       connections stay\n"
+	"  cert show            certificates of all TLS profiles: names, "
+	"dates, keys\n"
+	"  cert csr PROFILE NAME...\n"
+	"                       a new key for the profile and a request for "
+	"its\n"
+	"                       certificate with these host names "
+	"(--keep-key: for\n"
+	"                       the key that is there; --key FILE; --ec: "
+	"P-256, not RSA)\n"
 	"  config check FILE [NODE-FILE]\n"
 	"                       check files before they are used, without the "
 	"daemon\n"
@@ -49,6 +63,10 @@ static const char usage_text[] =
 	"\n"
 	"  -s, --socket PATH    control socket (/run/sbcd/sbcd.sock)\n"
 	"  -o, --output FORM    table (default) or json\n"
+	"      --config FILE    of cert show and csr "
+	"(/etc/sbcd/sbcd.conf)\n"
+	"      --node FILE      of cert csr: whose the key is "
+	"(/etc/sbcd/node.conf)\n"
 	"      --version        of sbcctl alone\n"
 	"\n"
 	"exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 the daemon\n"
@@ -56,7 +74,8 @@ static const char usage_text[] =
 	"below --min\n";
 
 struct options {
-	const char *socket;
+	const char *socket, *config, *node, *key;
+	bool keep_key, ec;
 	bool json, force;
 	long health_min;
 	int argc; /* words of the command */
@@ -289,6 +308,154 @@ static int config_check_command(const struct options *o)
 	return code;
 }
 
+/* ---- certificates ----------------------------------------------------------
+ */
+
+static struct config *load_config(const char *path)
+{
+	char *text = read_config(path);
+	struct config *config = NULL;
+
+	if (text && config_parse(&config, text, path, &errors))
+		fputs(errors.text, stderr);
+	free(text);
+	return config;
+}
+
+/* Exit code 1 where one of them will not do: for who watches them. */
+static int cert_show(const struct options *o)
+{
+	struct config *config = load_config(o->config);
+	unsigned problems = 0;
+	json_t *rows = NULL, *data;
+	int code;
+
+	if (!config)
+		return CTL_FAILED;
+	if (cert_list(&rows, config, (int64_t)time(NULL), &problems))
+		fprintf(stderr, "sbcctl: %s\n", strerror(ENOMEM));
+	config_destroy(config);
+	if (!rows)
+		return CTL_FAILED;
+	data = json_pack("{s:o}", "certificates", rows);
+	code = print(o, data);
+	json_decref(data);
+	return code ? code : problems ? CTL_FAILED : CTL_OK;
+}
+
+/* Root makes the key for the user that reads it later. */
+static int set_owner(struct cert_request *r, const char *node_file)
+{
+	char *text;
+	struct config_node node;
+	const struct passwd *pw;
+	int err;
+
+	if (geteuid())
+		return 0;
+	text = read_config(node_file);
+	if (!text)
+		return -ENOENT;
+	err = config_node_parse(&node, text, node_file, &errors);
+	free(text);
+	if (err) {
+		fputs(errors.text, stderr);
+		return err;
+	}
+	pw = getpwnam(node.user);
+	if (!pw) {
+		fprintf(stderr,
+			"%s: there is no user '%s', and the key is to be its; "
+			"make it first\n",
+			node_file, node.user);
+		return -ENOENT;
+	}
+	r->give = true;
+	r->uid = pw->pw_uid;
+	r->gid = pw->pw_gid;
+	return 0;
+}
+
+/* NULL: there is none, and why was said. */
+static const char *key_file(const struct options *o, const struct config *c)
+{
+	const struct config_tls_profile *p =
+		config_tls_find(c->tls, o->argv[2]);
+
+	if (!p)
+		fprintf(stderr, "%s: there is no tls-profile '%s'\n", o->config,
+			o->argv[2]);
+	else if (o->key)
+		return o->key;
+	else if (!strcmp(p->key, p->certificate))
+		fprintf(stderr,
+			"%s:%d: tls-profile '%s' has its key in the "
+			"certificate's file; give it a private-key = FILE of "
+			"its own, or say --key FILE\n",
+			o->config, p->line, p->name);
+	else
+		return p->key;
+	return NULL;
+}
+
+static int print_request(const struct options *o, const struct cert_request *r,
+			 const char *pem)
+{
+	json_t *data;
+	int code;
+
+	if (!o->json) {
+		fprintf(stderr, "key in %s, request:\n", r->key_file);
+		fputs(pem, stdout);
+		return fflush(stdout) ? CTL_FAILED : CTL_OK;
+	}
+	data = json_pack("{s:s,s:s}", "key-file", r->key_file, "request", pem);
+	code = print(o, data);
+	json_decref(data);
+	return code;
+}
+
+static int cert_csr(const struct options *o)
+{
+	struct config *config = load_config(o->config);
+	struct cert_request r = {
+		.names = (const char *const *)&o->argv[3],
+		.names_len = (unsigned)o->argc - 3,
+		.keep_key = o->keep_key,
+		.ec = o->ec,
+	};
+	struct cert_error why;
+	char *pem = NULL;
+	int code = CTL_FAILED;
+
+	r.key_file = config ? key_file(o, config) : NULL;
+	if (!r.key_file || (!r.keep_key && set_owner(&r, o->node)))
+		goto out;
+	if (cert_request_create(&pem, &r, &why))
+		fprintf(stderr, "sbcctl: %s\n", why.text);
+	else
+		code = print_request(o, &r, pem);
+out:
+	free(pem);
+	config_destroy(config);
+	return code;
+}
+
+static int cert(const struct options *o)
+{
+	const char *what = o->argc > 1 ? o->argv[1] : "";
+
+	if (!strcmp(what, "csr"))
+		return o->argc > 3 ? cert_csr(o) : usage();
+	if (o->argc != 2)
+		return usage();
+	if (!strcmp(what, "reload"))
+		return ask_and_print(o, "cert reload", NULL);
+	if (!strcmp(what, "show"))
+		return cert_show(o);
+	return usage();
+}
+
 /* ---- the command line ------------------------------------------------------
  */
 
@@ -328,6 +495,8 @@ static int run(const struct options *o)
 		return usage();
 	if (o->force && strcmp(o->argv[0], "switchover") != 0)
 		return usage();
+	if ((o->keep_key || o->key || o->ec) && strcmp(o->argv[0], "cert") != 0)
+		return usage();
 	if (!strcmp(o->argv[0], "show"))
 		return show(o);
 	if (!strcmp(o->argv[0], "switchover") && o->argc == 1)
@@ -337,9 +506,8 @@ static int run(const struct options *o)
 		return ask_and_print(o, o->argv[0], NULL);
 	if (!strcmp(o->argv[0], "maintenance") && o->argc == 2)
 		return maintenance(o);
-	if (!strcmp(o->argv[0], "cert") && o->argc == 2 &&
-	    !strcmp(o->argv[1], "reload"))
-		return ask_and_print(o, "cert reload", NULL);
+	if (!strcmp(o->argv[0], "cert"))
+		return cert(o);
 	if (!strcmp(o->argv[0], "version") && o->argc == 1)
 		return show_version(o);
 	if (!strcmp(o->argv[0], "config") && (o->argc == 3 || o->argc == 4) &&
@@ -348,19 +516,37 @@ static int run(const struct options *o)
 	return usage();
 }
 
+enum {
+	OPT_FORCE = 256,
+	OPT_MIN,
+	OPT_VERSION,
+	OPT_CONFIG,
+	OPT_NODE,
+	OPT_KEY,
+	OPT_KEEP_KEY,
+	OPT_EC,
+};
+
+static const struct option longs[] = {
+	{"socket", required_argument, NULL, 's'},
+	{"output", required_argument, NULL, 'o'},
+	{"help", no_argument, NULL, 'h'},
+	{"force", no_argument, NULL, OPT_FORCE},
+	{"min", required_argument, NULL, OPT_MIN},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{"config", required_argument, NULL, OPT_CONFIG},
+	{"node", required_argument, NULL, OPT_NODE},
+	{"key", required_argument, NULL, OPT_KEY},
+	{"keep-key", no_argument, NULL, OPT_KEEP_KEY},
+	{"ec", no_argument, NULL, OPT_EC},
+	{NULL, 0, NULL, 0},
+};
+
 int ctl_main(int argc, char **argv)
 {
-	enum { OPT_FORCE = 256, OPT_MIN, OPT_VERSION };
-	static const struct option longs[] = {
-		{"socket", required_argument, NULL, 's'},
-		{"output", required_argument, NULL, 'o'},
-		{"help", no_argument, NULL, 'h'},
-		{"force", no_argument, NULL, OPT_FORCE},
-		{"min", required_argument, NULL, OPT_MIN},
-		{"version", no_argument, NULL, OPT_VERSION},
-		{NULL, 0, NULL, 0},
-	};
 	struct options o = {.socket = "/run/sbcd/sbcd.sock",
+			    .config = "/etc/sbcd/sbcd.conf",
+			    .node = "/etc/sbcd/node.conf",
 			    .health_min = HEALTH_MIN};
 	char *end;
 	int opt;
@@ -387,6 +573,21 @@ int ctl_main(int argc, char **argv)
 			if (!*optarg || *end || o.health_min < 0 ||
 			    o.health_min > 100)
 				return usage();
+			break;
+		case OPT_CONFIG:
+			o.config = optarg;
+			break;
+		case OPT_NODE:
+			o.node = optarg;
+			break;
+		case OPT_KEY:
+			o.key = optarg;
+			break;
+		case OPT_KEEP_KEY:
+			o.keep_key = true;
+			break;
+		case OPT_EC:
+			o.ec = true;
 			break;
 		case OPT_VERSION:
 			printf("sbcctl %s\n", SBC_VERSION);
