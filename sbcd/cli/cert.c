@@ -281,6 +281,53 @@ static int list_file(struct list *l, struct source s)
 	return err;
 }
 
+/* One that is out of date revokes them all. */
+static int add_crl(struct list *l, const struct source *s, const X509_CRL *crl)
+{
+	const ASN1_TIME *next = X509_CRL_get0_nextUpdate(crl);
+	const char *problem = "";
+	json_t *row, *expires = json_null();
+	int64_t at;
+
+	if (next && !wall_of(next, &at)) {
+		problem = "a date that is none";
+	} else if (next) {
+		expires = json_integer(at * 1000);
+		if (at <= l->wall_s)
+			problem = "expired";
+	}
+	row = json_pack("{s:s,s:s,s:o,s:o,s:s,s:s}", "profile", s->profile,
+			"kind", s->kind, "issuer",
+			name_json(X509_CRL_get_issuer(crl)), "expires-ms",
+			expires, "file", s->file, "problem", problem);
+	l->problems += problem[0] != '\0';
+	return row && !json_array_append_new(l->rows, row) ? 0 : -ENOMEM;
+}
+
+static int list_crls(struct list *l, const struct source *s)
+{
+	unsigned count = 0;
+	X509_CRL *crl;
+	int err = 0;
+	BIO *bio;
+
+	ERR_clear_error();
+	bio = BIO_new_file(s->file, "r");
+	while (!err && bio &&
+	       (crl = PEM_read_bio_X509_CRL(bio, NULL, no_passphrase, NULL))) {
+		err = add_crl(l, s, crl);
+		X509_CRL_free(crl);
+		count++;
+	}
+	if (!err && (!bio || !count || !at_end()))
+		err = add_row(l, s, NULL,
+			      bio && at_end() ? "no revocation list in it"
+					      : ssl_reason());
+	ERR_clear_error();
+	BIO_free(bio);
+	return err;
+}
+
 static int list_profile(struct list *l, const struct config_tls_profile *p)
 {
 	struct source s = {
@@ -296,6 +343,11 @@ static int list_profile(struct list *l, const struct config_tls_profile *p)
 	for (size_t i = 0; !err && i < p->trusted_len; i++) {
 		s.file = p->trusted[i];
 		err = list_file(l, s);
+	}
+	s.kind = "crl";
+	for (size_t i = 0; !err && i < p->crls_len; i++) {
+		s.file = p->crls[i];
+		err = list_crls(l, &s);
 	}
 	return err;
 }

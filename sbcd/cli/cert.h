@@ -45,8 +45,8 @@ int cert_request_create(char **pem, const struct cert_request *r,
 	__attribute__((warn_unused_result));
 
 /*
- * Every certificate in the files of all profiles, as an array of objects;
- * `problems` of them cannot be used as they are. -ENOMEM.
+ * Every certificate and revocation list in the files of all profiles, as an
+ * array of objects; `problems` of them cannot be used as they are. -ENOMEM.
  */
 int cert_list(json_t **out, const struct config *c, int64_t wall_s,
 	      unsigned *problems) __attribute__((warn_unused_result));

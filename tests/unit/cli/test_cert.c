@@ -16,9 +16,9 @@
 
 #include "tests/unit/cli/ctl_run.h"
 
-static const char *const all_files[] = {"conf",	    "node.conf", "edge.key",
-					"edge.pem", "ca.pem",	 "ca.key",
-					"other.key"};
+static const char *const all_files[] = {"conf",	     "node.conf", "edge.key",
+					"edge.pem",  "ca.pem",	  "ca.key",
+					"other.key", "ca.crl"};
 
 static const char *file(const char *name)
 {
@@ -489,6 +489,54 @@ static void files_may_be_anything(void **state)
 	EVP_PKEY_free(key);
 }
 
+/* Of `cn`, which was asked for its revocations `from` and speaks again `to`. */
+static void make_crl(const char *cn, EVP_PKEY *key, long from, long to)
+{
+	X509_CRL *crl = X509_CRL_new();
+	ASN1_TIME *last = X509_gmtime_adj(NULL, from * 86400L);
+	ASN1_TIME *next = X509_gmtime_adj(NULL, to * 86400L);
+	X509_NAME *name = X509_NAME_new();
+	FILE *f = fopen(file("ca.crl"), "w");
+
+	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+				   (const unsigned char *)cn, -1, -1, 0);
+	X509_CRL_set_version(crl, 1);
+	X509_CRL_set_issuer_name(crl, name);
+	X509_CRL_set1_lastUpdate(crl, last);
+	X509_CRL_set1_nextUpdate(crl, next);
+	assert_true(X509_CRL_sign(crl, key, EVP_sha256()) > 0);
+	assert_int_equal(PEM_write_X509_CRL(f, crl), 1);
+	fclose(f);
+	X509_NAME_free(name);
+	ASN1_TIME_free(last);
+	ASN1_TIME_free(next);
+	X509_CRL_free(crl);
+}
+
+static void revocation_lists_are_shown(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	char options[256];
+
+	snprintf(options, sizeof(options),
+		 "private-key = \"%s\"\ncrl-files = {\"%s\"}\n",
+		 file("edge.key"), file("ca.crl"));
+	write_config(options);
+	make_key("edge.key", key, 0600);
+	make("edge.pem", "sbc", key, -1, 90);
+	make("ca.pem", "root", key, -1, 90);
+	expect_problem(2, CTL_FAILED, "No such file");
+	make_crl("root", key, -10, 20);
+	expect(2, CTL_OK, "kind", "crl");
+	expect(2, CTL_OK, "issuer", "CN=root");
+	expect(2, CTL_OK, "problem", "");
+	make_crl("root", key, -10, -1);
+	expect(2, CTL_FAILED, "problem", "expired");
+	write_text("ca.crl", "");
+	expect_problem(2, CTL_FAILED, "no revocation list in it");
+	EVP_PKEY_free(key);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -505,6 +553,7 @@ int main(void)
 		TEST(dates_are_looked_at),
 		TEST(keys_are_looked_at),
 		TEST(files_may_be_anything),
+		TEST(revocation_lists_are_shown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
