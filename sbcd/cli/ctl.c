@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -348,7 +347,6 @@ static int set_owner(struct cert_request *r, const char *node_file)
 {
 	char *text;
 	struct config_node node;
-	const struct passwd *pw;
 	int err;
 
 	if (geteuid())
@@ -362,17 +360,12 @@ static int set_owner(struct cert_request *r, const char *node_file)
 		fputs(errors.text, stderr);
 		return err;
 	}
-	pw = getpwnam(node.user);
-	if (!pw) {
-		fprintf(stderr,
-			"%s: there is no user '%s', and the key is to be its; "
-			"make it first\n",
-			node_file, node.user);
+	if (config_node_user(&node, &r->uid, &r->gid)) {
+		fprintf(stderr, "%s: there is no user '%s'\n", node_file,
+			node.user);
 		return -ENOENT;
 	}
 	r->give = true;
-	r->uid = pw->pw_uid;
-	r->gid = pw->pw_gid;
 	return 0;
 }
 

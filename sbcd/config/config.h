@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 #include "sbcd/base/addr.h"
 
 enum {
@@ -232,6 +233,11 @@ int config_check(const struct config *c, const struct config_node *n,
 	__attribute__((warn_unused_result));
 /* The reference of sbcd.conf and node.conf, as commented configuration. */
 void config_print_defaults(FILE *out);
+
+/* Whom the workers run as: its user, else nobody. -ENOENT: there is neither,
+ * or it is root. */
+int config_node_user(const struct config_node *n, uid_t *uid, gid_t *gid)
+	__attribute__((warn_unused_result));
 
 /* The NIC of a network-interface on this node. */
 const char *config_node_nic(const struct config_node *n,

@@ -1,6 +1,7 @@
 #include "sbcd/config/config.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <string.h>
 
 #include "sbcd/config/schema.h"
@@ -153,6 +154,19 @@ int config_node_parse(struct config_node *out, const char *text,
 	if (errors->count)
 		return -EINVAL;
 	*out = node;
+	return 0;
+}
+
+int config_node_user(const struct config_node *n, uid_t *uid, gid_t *gid)
+{
+	const struct passwd *pw = n->user[0] ? getpwnam(n->user) : NULL;
+
+	if (!pw)
+		pw = getpwnam("nobody");
+	if (!pw || !pw->pw_uid)
+		return -ENOENT;
+	*uid = pw->pw_uid;
+	*gid = pw->pw_gid;
 	return 0;
 }
 

@@ -504,7 +504,7 @@ static int make_workers(struct keeper *k)
 		.ops = &supervise_workers_ops,
 		.ctx = k,
 	};
-	int err = spawn_user(k->node.user, &p.uid, &p.gid);
+	int err = config_node_user(&k->node, &p.uid, &p.gid);
 
 	if (err) {
 		log_err("user=%s event=unknown", k->node.user);

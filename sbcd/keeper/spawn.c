@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,19 +17,6 @@ enum {
 	FIRST_FD = 3,
 	PARKED_FD = 100, /* above everything the child keeps */
 };
-
-int spawn_user(const char *user, uid_t *uid, gid_t *gid)
-{
-	const struct passwd *pw = user[0] ? getpwnam(user) : NULL;
-
-	if (!pw)
-		pw = getpwnam("nobody");
-	if (!pw || !pw->pw_uid)
-		return -ENOENT;
-	*uid = pw->pw_uid;
-	*gid = pw->pw_gid;
-	return 0;
-}
 
 /*
  * From here to exec only async-signal-safe calls: other threads of the keeper

@@ -35,8 +35,4 @@ struct spawn_params {
  * status 126. */
 pid_t spawn(const struct spawn_params *p) __attribute__((warn_unused_result));
 
-/* The ids of `user`, else of "nobody". -ENOENT: neither exists. */
-int spawn_user(const char *user, uid_t *uid, gid_t *gid)
-	__attribute__((warn_unused_result));
-
 #endif

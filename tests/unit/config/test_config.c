@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -471,6 +472,26 @@ static void files_are_bounded(void **state)
 	assert_int_equal(config_read_file("/tmp", &text), -EINVAL);
 }
 
+static void workers_are_never_root(void **state)
+{
+	const struct passwd *nobody = getpwnam("nobody");
+	const struct config_node no_such = {.user = "no-such-user-here"};
+	const struct config_node none = {.user = ""};
+	const struct config_node daemon = {.user = "daemon"};
+	const struct config_node root = {.user = "root"};
+	uid_t nobodys = nobody->pw_uid, uid = 0;
+	gid_t gid = 0;
+
+	assert_int_equal(config_node_user(&root, &uid, &gid), -ENOENT);
+	assert_int_equal(config_node_user(&no_such, &uid, &gid), 0);
+	assert_int_equal(uid, nobodys);
+	assert_int_not_equal(gid, 0);
+	assert_int_equal(config_node_user(&daemon, &uid, &gid), 0);
+	assert_int_not_equal(uid, nobodys);
+	assert_int_equal(config_node_user(&none, &uid, &gid), 0);
+	assert_int_equal(uid, nobodys);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -487,6 +508,7 @@ int main(void)
 		cmocka_unit_test(node_example_is_parsed),
 		cmocka_unit_test(printed_defaults_are_parsed),
 		cmocka_unit_test(files_are_bounded),
+		cmocka_unit_test(workers_are_never_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

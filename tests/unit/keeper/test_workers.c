@@ -24,6 +24,7 @@
 #include <cmocka.h>
 #include "sbcd/base/clock.h"
 #include "sbcd/base/counters.h"
+#include "sbcd/config/config.h"
 #include "sbcd/keeper/backoff.h"
 #include "sbcd/keeper/spawn.h"
 #include "sbcd/keeper/workers.h"
@@ -199,6 +200,7 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct workers_params p = {.ops = &ops, .ctx = f, .node_name = "n"};
+	const struct config_node node = {.user = "nobody"};
 
 	assert_non_null(f);
 	strcpy(f->dir, "/tmp/sbcd-workers-XXXXXX");
@@ -207,7 +209,7 @@ static int setup(void **state)
 	assert_int_equal(loop_timer_create(f->loop, &f->timer, on_timer, f), 0);
 	p.loop = f->loop;
 	p.run_dir = f->dir;
-	assert_int_equal(spawn_user("nobody", &p.uid, &p.gid), 0);
+	assert_int_equal(config_node_user(&node, &p.uid, &p.gid), 0);
 	assert_int_equal(workers_create(&f->ws, &p), 0);
 	*state = f;
 	return 0;
