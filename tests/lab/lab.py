@@ -75,10 +75,10 @@ def make_router(world, node="sbc-a"):
 class Tool:
     """A program in one of the lab's namespaces, ended by its pid."""
 
-    def __init__(self, world, host, argv, name):
+    def __init__(self, world, host, argv, name, **kwargs):
         self.log = world.dir / f"{name}-{world.count(name)}.log"
         self.name = name
-        self.proc = world.lab.popen(host, argv, self.log)
+        self.proc = world.lab.popen(host, argv, self.log, **kwargs)
 
     def text(self):
         return self.log.read_text(errors="replace")
@@ -137,6 +137,45 @@ class Observer(Tool):
                 for mac, m in self.report()["macs"].items()}
 
 
+class SrtpWatch(Tool):
+    """srtpwatch on the ports of both nodes: is any index used twice?
+
+    Knows the keys that user agents were told (sdes.Sdes.watch).
+    """
+
+    def __init__(self, world, sides=("cloud",), to=()):
+        argv = ["srtpwatch"]
+        for side in sides:
+            argv += ["--mac", VIP[side]["mac"]]
+            argv += [a for n in NODES for a in ("--port",
+                                                port_name(n, side))]
+        argv += [a for ip in to for a in ("--to", ip)]
+        super().__init__(world, "sbc-sw", argv, "srtpwatch",
+                         stdin=subprocess.PIPE)
+        self.wait_text("ready")
+
+    def say(self, line):
+        self.proc.stdin.write(line.encode() + b"\n")
+        self.proc.stdin.flush()
+
+    def key(self, suite_and_key, host, port):
+        self.say(f"key {suite_and_key} {host} {port}")
+
+    def report(self):
+        lines = len(self.text().splitlines())
+        self.say("report")
+        wait_for(lambda: len(self.text().splitlines()) > lines and
+                 self.text().endswith("\n"), 10, "srtpwatch reports")
+        return json.loads(self.text().splitlines()[-1])
+
+    def check(self):
+        """What was found wrong, as text; '' is good."""
+        seen = self.report()
+        bad = {k: seen[k] for k in ("reused", "unknown", "capture_drops")
+               if seen[k]}
+        return f"{bad}: {seen}" if bad else ""
+
+
 class World:
     def __init__(self, tmp, lab=None, **up):
         self.dir = Path(tmp)
@@ -184,6 +223,11 @@ class World:
         obs = Observer(self, **kwargs)
         self._tools.append(obs)
         return obs
+
+    def srtp_watch(self, **kwargs):
+        watch = SrtpWatch(self, **kwargs)
+        self._tools.append(watch)
+        return watch
 
     def sanitizer_reports(self):
         """What a sanitizer build wrote into the nodes' logs: a worker that

@@ -435,10 +435,10 @@ class Lab(Tamper):
 
     def popen(self, host, cmd, log, **kwargs):
         """Start a long-running program; its output goes to the file log."""
+        kwargs = {"stdin": subprocess.DEVNULL, **kwargs}
         with open(log, "a") as out:
-            return subprocess.Popen(
-                self.argv(host, cmd), stdin=subprocess.DEVNULL, stdout=out,
-                stderr=out, start_new_session=True, **kwargs)
+            return subprocess.Popen(self.argv(host, cmd), stdout=out,
+                                    stderr=out, start_new_session=True, **kwargs)
 
     def run(self, host, cmd, check=True, timeout=30):
         return run(self.argv(host, cmd), check=check, timeout=timeout)

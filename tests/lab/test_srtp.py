@@ -23,13 +23,14 @@ def world(tmp_path_factory):
     world = make_world(tmp_path_factory, "srtp", conf=str(conf))
     world.peers()
     world.watch = world.observer()
+    world.srtp = world.srtp_watch()
     yield world
     world.close()
 
 
 @pytest.fixture
 def w(world):
-    world.ua["cloud"].sdes = Sdes()
+    world.ua["cloud"].sdes = Sdes(watch=world.srtp)
     for node in NODES:
         if world.lab.roles()[node] is None:
             world.lab.start(node)
@@ -39,6 +40,7 @@ def w(world):
     world.hang_up_rest()
     world.assert_no_calls()
     plain_at_the_pbx(world)
+    no_index_twice(world)
 
 
 def authentic(totals):
@@ -48,6 +50,12 @@ def authentic(totals):
                                  "streams_never_heard")}
         assert not any(bad.values()), (side, bad)
         assert t["rtcp_received"], (side, "no RTCP")
+
+
+def no_index_twice(w):
+    seen = w.srtp.report()
+    assert not w.srtp.check(), w.srtp.check()
+    assert seen["rtp"] and seen["rtcp"], seen
 
 
 def crash(w):
@@ -60,7 +68,7 @@ def crash(w):
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_audio_over_two_power_losses(w, suite):
-    w.ua["cloud"].sdes = Sdes(suite=suite)
+    w.ua["cloud"].sdes.suite = suite
     pairs = w.establish(3) + w.establish(3, frm="cloud")
     w.wait_media(pairs)
     for _ in range(2):

@@ -24,10 +24,11 @@ class Sdes:
 
     strict: what a peer that knows no session parameters refuses with 488.
     Keys of both directions are kept, to look for them where none may be.
+    watch: an SrtpWatch, told which keys we are sent with.
     """
 
-    def __init__(self, suite=SUITE, strict=True):
-        self.suite, self.strict = suite, strict
+    def __init__(self, suite=SUITE, strict=True, watch=None):
+        self.suite, self.strict, self.watch = suite, strict, watch
         self.keys = set()
 
     def new_key(self):
@@ -70,4 +71,7 @@ class Sdes:
             keys["srtp_tx"] = f"{self.suite} {call.sdes_key}"
         if call.sdes_theirs:
             keys["srtp_rx"] = f"{self.suite} {call.sdes_theirs}"
+            if self.watch:
+                self.watch.key(keys["srtp_rx"], call.ua.media_host,
+                               call.media_port)
         return keys

@@ -33,15 +33,15 @@ def new_branch():
     return "z9hG4bK" + secrets.token_hex(8)
 
 
-def netns_socket(netns, family, kind):
+def netns_socket(netns, family, kind, proto=0):
     """A socket that lives in another network namespace."""
     if not netns:
-        return socket.socket(family, kind)
+        return socket.socket(family, kind, proto)
     with open("/proc/thread-self/ns/net") as old, open(netns) as new:
         if _libc.setns(new.fileno(), 0x40000000):
             raise OSError(ctypes.get_errno(), f"setns {netns}")
         try:
-            return socket.socket(family, kind)
+            return socket.socket(family, kind, proto)
         finally:
             if _libc.setns(old.fileno(), 0x40000000):
                 os.abort()

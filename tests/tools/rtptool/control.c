@@ -192,6 +192,10 @@ static int cmd_set(struct rt_engine *e, json_t *req)
 			return rc;
 		rt_stream_set_remote(s, &remote);
 	}
+	s->ssrc = (uint32_t)get_int(req, "ssrc", s->ssrc);
+	if (json_object_get(req, "seq"))
+		s->seq0 = (uint16_t)((uint64_t)get_int(req, "seq", 0) -
+				     s->next_seq);
 	s->sending = get_bool(req, "send", s->sending);
 	s->symmetric = get_bool(req, "symmetric", s->symmetric);
 	s->expect = (uint32_t)get_int(req, "expect", s->expect);

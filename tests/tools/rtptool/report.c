@@ -91,12 +91,14 @@ json_t *rt_report_stream(const struct rt_engine *e, const struct rt_stream *s)
 		"from", rt_addr_print(&s->from, from, sizeof(from)), "sending",
 		s->sending && s->have_remote);
 
-	json_object_set_new(o, "tx",
-			    json_pack("{s:I, s:I, s:I, s:I}", "packets",
-				      (json_int_t)(s->sent - s->sent_at_reset),
-				      "next_seq", (json_int_t)s->next_seq,
-				      "errors", (json_int_t)s->send_errors,
-				      "ssrc", (json_int_t)s->ssrc));
+	json_object_set_new(
+		o, "tx",
+		json_pack("{s:I, s:I, s:I, s:I, s:I}", "packets",
+			  (json_int_t)(s->sent - s->sent_at_reset), "next_seq",
+			  (json_int_t)s->next_seq, "rtp_seq",
+			  (json_int_t)(uint16_t)(s->seq0 + s->next_seq),
+			  "errors", (json_int_t)s->send_errors, "ssrc",
+			  (json_int_t)s->ssrc));
 	json_object_set_new(o, "rx", rx_json(s, now_ns));
 	json_object_set_new(o, "rtcp", rtcp_json(s));
 	return o;
