@@ -41,6 +41,7 @@ struct media_packet {
 	const struct media_nif *nif;
 	struct media_flow *flow;
 	bool rtcp, rtcp_port;
+	bool forwarded; /* by the other node, which did not send it on */
 	bool drop;
 };
 

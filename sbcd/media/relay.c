@@ -9,7 +9,7 @@ struct relay_held {
 	struct relay_held *next;
 	struct media_flow *to;
 	uint64_t since_ns;
-	bool rtcp;
+	bool rtcp, forwarded;
 	uint32_t size;
 	uint8_t data[];
 };
@@ -259,6 +259,7 @@ static void hold(struct media_relay *r, const struct media_packet *p,
 	h->to = to;
 	h->since_ns = now_ns;
 	h->rtcp = p->rtcp;
+	h->forwarded = p->forwarded;
 	h->size = p->size;
 	memcpy(h->data, p->data, p->size);
 	held_add(r, h);
@@ -326,8 +327,10 @@ void media_relay_release(struct media_relay *r, uint64_t now_ns)
 	r->held = NULL;
 	r->held_len = 0;
 	for (h = first; h; h = next) {
-		const struct media_packet p = {
-			.data = h->data, .size = h->size, .rtcp = h->rtcp};
+		const struct media_packet p = {.data = h->data,
+					       .size = h->size,
+					       .rtcp = h->rtcp,
+					       .forwarded = h->forwarded};
 
 		next = h->next;
 		if (now_ns - h->since_ns > RELAY_HELD_MS * MEDIA_NS_PER_MS) {

@@ -344,6 +344,8 @@ static void stream_restore(struct msrtp_stream *t,
 		msrtp_window_close(&t->rtp_window, add_clamped(p->index, m->rtp,
 							       SRTP_INDEX_MAX));
 		t->restored = true;
+		t->imported = t->rtp_window.highest;
+		t->handed = 0;
 	}
 	if (p->rtcp_index || m->rtcp)
 		msrtp_window_close(

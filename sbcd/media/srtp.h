@@ -97,6 +97,7 @@ struct msrtp_packet {
 	uint32_t size; /* in and out */
 	uint32_t room; /* at data; size + SRTP_TRAILER_MAX is always enough */
 	bool rtcp;
+	bool forwarded; /* to be sent: the node before did not send it */
 	uint8_t result; /* enum srtp_result; else data is not to be used */
 	struct msrtp_key *key; /* of the engine */
 };

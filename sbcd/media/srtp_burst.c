@@ -145,14 +145,43 @@ static bool is_exhausted(uint64_t highest, uint64_t index)
 /* ---- sending -------------------------------------------------------------
  */
 
+enum { HANDED_BITS = 64 };
+
+/*
+ * What another node may have sent since its last word lies before the first
+ * packet that arrived here: nothing below is sent any more. But what it
+ * forwarded it did not send, and that may come later than what arrived here.
+ */
+static enum srtp_result take_restored(struct msrtp_stream *s, bool forwarded,
+				      uint64_t index)
+{
+	uint64_t ahead = index - s->imported - 1;
+	bool near = index > s->imported && ahead < HANDED_BITS;
+	enum srtp_result r = msrtp_window_check(&s->rtp_window, index);
+
+	if (near && forwarded)
+		r = s->handed >> ahead & 1 ? SRTP_REPEATED : SRTP_OK;
+	if (r)
+		return r;
+	if (near)
+		s->handed |= (uint64_t)1 << ahead;
+	msrtp_window_add(&s->rtp_window, index);
+	if (s->restored && !forwarded) {
+		msrtp_window_close(&s->rtp_window, index);
+		s->restored = false;
+	}
+	return SRTP_OK;
+}
+
 /* Takes the next index: what follows cannot fail, and if it does the index
  * is not given out again. */
-static enum srtp_result take_index(struct msrtp_stream *s, bool rtcp,
-				   uint16_t seq, uint64_t *index)
+static enum srtp_result take_index(struct msrtp_stream *s,
+				   const struct msrtp_packet *p, uint16_t seq,
+				   uint64_t *index)
 {
 	enum srtp_result r;
 
-	if (rtcp) {
+	if (p->rtcp) {
 		if (s->rtcp_window.highest >= SRTCP_INDEX_MAX)
 			return SRTP_EXHAUSTED;
 		*index = s->rtcp_window.highest + 1;
@@ -162,16 +191,9 @@ static enum srtp_result take_index(struct msrtp_stream *s, bool rtcp,
 	*index = rtp_index_guess(s->rtp_window.highest, seq);
 	if (is_exhausted(s->rtp_window.highest, *index))
 		return SRTP_EXHAUSTED;
-	r = msrtp_window_check(&s->rtp_window, *index);
-	if (r)
-		return r;
-	msrtp_window_add(&s->rtp_window, *index);
-	/* What the other node may have sent lies before this packet. */
-	if (s->restored)
-		msrtp_window_close(&s->rtp_window, *index);
-	s->restored = false;
-	s->rtp = true;
-	return SRTP_OK;
+	r = take_restored(s, p->forwarded, *index);
+	s->rtp |= r == SRTP_OK;
+	return r;
 }
 
 static enum srtp_result protect_one(struct msrtp_packet *p, struct msrtp_job *j)
@@ -196,7 +218,7 @@ static enum srtp_result protect_one(struct msrtp_packet *p, struct msrtp_job *j)
 		s = msrtp_stream_add(k, j->ssrc);
 	if (!s)
 		return SRTP_MANY_STREAMS;
-	r = take_index(s, p->rtcp, seq, &j->index);
+	r = take_index(s, p, seq, &j->index);
 	if (r)
 		return r;
 	job_fill(j, p, header, p->size, &t);

@@ -7,6 +7,8 @@
 
 static_assert((int)SRTP_RTCP_MARGIN >= 2 * (int)MEDIA_HELD_PACKETS,
 	      "a margin covers what is sent between two puts");
+static_assert((int)SRTP_RTP_MARGIN >= (int)MEDIA_HELD_PACKETS,
+	      "and what was sent of a source since the last put");
 static_assert((int)REC_SRTP_SENT_MAX <= (int)SRTP_STREAMS_MAX,
 	      "the record has all");
 
@@ -23,6 +25,7 @@ struct source {
 	uint16_t next_refused;
 	uint8_t run; /* refused in a row */
 	bool sent; /* `highest` counts */
+	bool restored; /* and is not up to date */
 	uint64_t shifted_ns;
 };
 
@@ -221,7 +224,8 @@ static void source_restore(struct srtp_flow *f, const struct rec_srtp *r)
 	*s = (struct source){.ssrc = r->ssrc,
 			     .offset = r->seq_offset,
 			     .highest = (uint16_t)r->index,
-			     .sent = r->rtp};
+			     .sent = r->rtp,
+			     .restored = r->rtp};
 }
 
 static uint32_t margin_on(uint32_t index)
@@ -276,6 +280,21 @@ bool srtp_flow_restore(struct srtp_flow *f, uint16_t leg,
 	return true;
 }
 
+static bool slot_take_over(struct slot *s)
+{
+	return msrtp_rtcp_base(s->context) ||
+	       !msrtp_set_rtcp_base(s->context, margin_on(0));
+}
+
+void srtp_flow_take_over(struct srtp_flow *f)
+{
+	if (f->kept.context && !slot_take_over(&f->kept)) {
+		msrtp_destroy(f->kept.context);
+		f->kept.context = NULL;
+	}
+	f->unsafe |= !slot_take_over(&f->tx);
+}
+
 /* ---- receiving ---------------------------------------------------------- */
 static void verdict(struct media_packet *p, const struct msrtp_packet *m,
 		    uint64_t *tally)
@@ -294,7 +313,8 @@ static struct msrtp_packet packet_of(const struct media_packet *p,
 				     .data = p->data,
 				     .size = p->size,
 				     .room = p->size,
-				     .rtcp = p->rtcp};
+				     .rtcp = p->rtcp,
+				     .forwarded = p->forwarded};
 }
 
 /* The peer may use one of several keys. */
@@ -385,6 +405,7 @@ static void source_sent(struct source *s, uint16_t seq)
 	if (!s->sent || (int16_t)(seq - s->highest) > 0)
 		s->highest = seq;
 	s->sent = true;
+	s->restored = false;
 	s->run = 0;
 }
 
@@ -399,10 +420,31 @@ static bool source_refused(struct source *s, uint16_t seq, uint64_t now_ns)
 	    (s->shifted_ns &&
 	     now_ns - s->shifted_ns < SRTP_RESTART_MIN_MS * MEDIA_NS_PER_MS))
 		return false;
-	s->offset = (uint16_t)(s->highest - own);
+	s->offset = (uint16_t)(s->highest - own +
+			       (s->restored ? SRTP_RTP_MARGIN : 0));
 	s->shifted_ns = now_ns;
 	s->run = 0;
 	return true;
+}
+
+static void refused(struct media_packet *p, struct source *s, uint64_t now_ns,
+		    struct srtp_tally *tally)
+{
+	if (!source_refused(s, seq_get(p->data), now_ns))
+		return;
+	tally->restarts++;
+	p->flow->stream->put_wanted = true;
+	p->flow->stream->reserve = true;
+}
+
+/* Is it no number of this source's row? */
+static bool is_far(const struct source *s, uint16_t seq)
+{
+	int ahead = (int16_t)(seq - s->highest);
+
+	return s->sent &&
+	       (ahead <= -SRTP_WINDOW ||
+		ahead > RTP_MAX_DROPOUT + (s->restored ? SRTP_RTP_MARGIN : 0));
 }
 
 static void sent(struct media_packet *p, const struct msrtp_packet *m,
@@ -415,17 +457,15 @@ static void sent(struct media_packet *p, const struct msrtp_packet *m,
 	p->drop = m->result != SRTP_OK;
 	if (p->rtcp || !s)
 		return;
-	if (m->result == SRTP_OK) {
+	if (m->result == SRTP_OK)
 		source_sent(s, seq_get(p->data));
-	} else if ((m->result == SRTP_REPEATED || m->result == SRTP_TOO_OLD) &&
-		   source_refused(s, seq_get(p->data), now_ns)) {
-		tally->restarts++;
-		p->flow->stream->put_wanted = true;
-	}
+	else if (m->result == SRTP_REPEATED || m->result == SRTP_TOO_OLD)
+		refused(p, s, now_ns, tally);
 }
 
 /* Before it is protected; false: it is not. */
-static bool prepare(struct media_packet *p, struct srtp_tally *tally)
+static bool prepare(struct media_packet *p, uint64_t now_ns,
+		    struct srtp_tally *tally)
 {
 	struct srtp_flow *f = p->flow->srtp;
 	struct source *s;
@@ -443,6 +483,12 @@ static bool prepare(struct media_packet *p, struct srtp_tally *tally)
 	}
 	if (!p->rtcp && s->offset)
 		seq_set(p->data, (uint16_t)(seq_get(p->data) + s->offset));
+	if (!p->rtcp && is_far(s, seq_get(p->data))) {
+		tally->sent[SRTP_TOO_OLD]++;
+		p->drop = true;
+		refused(p, s, now_ns, tally);
+		return false;
+	}
 	return true;
 }
 
@@ -456,7 +502,7 @@ void srtp_flow_send(struct msrtp_engine *e, struct media_packet **packets,
 	for (unsigned i = 0; i < len; i++) {
 		struct media_packet *p = packets[i];
 
-		if (!p->flow->srtp || !prepare(p, tally))
+		if (!p->flow->srtp || !prepare(p, now_ns, tally))
 			continue;
 		burst[n] = packet_of(
 			p, ((struct srtp_flow *)p->flow->srtp)->tx.context);

@@ -15,8 +15,11 @@
  * `reserve`. More packets than that between two puts are not sent.
  *
  * A source that begins anew with the SSRC it had (RFC 3550 has no word for
- * it) would repeat indexes: after SRTP_RESTART_RUN packets in a row its
- * numbers are shifted behind the highest that was sent.
+ * it) would repeat indexes, and one packet far ahead of the others, which
+ * anybody may have made, would leave the next node behind by half a ROC: after
+ * SRTP_RESTART_RUN packets in a row its numbers are shifted behind the highest
+ * that was sent, or that a dead node may have sent, and go out once the shift
+ * was put.
  *
  * Layer: media. build and free: any thread; else the relay thread.
  */
@@ -29,6 +32,7 @@
 
 enum {
 	SRTP_RTCP_MARGIN = 32768, /* twice MEDIA_HELD_PACKETS */
+	SRTP_RTP_MARGIN = 16384, /* for numbers that are shifted */
 	SRTP_RESTART_RUN = 3,
 	SRTP_RESTART_MIN_MS = 1000, /* between two of one SSRC */
 };
@@ -59,6 +63,10 @@ size_t srtp_flow_export(const struct srtp_flow *f, uint16_t leg, bool sent,
  * the next packet is sent. */
 bool srtp_flow_restore(struct srtp_flow *f, uint16_t leg,
 		       const struct rec_srtp *at, size_t n);
+
+/* Another process has sent before us: it may have used each key, also one
+ * that no record tells of. After the last restore, before the first packet. */
+void srtp_flow_take_over(struct srtp_flow *f);
 
 /*
  * In place; a packet that is refused gets `drop`. Packets of plain flows stay

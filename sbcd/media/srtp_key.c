@@ -112,6 +112,8 @@ struct msrtp_stream *msrtp_stream_add(struct msrtp_key *k, uint32_t ssrc)
 	*s = (struct msrtp_stream){.ssrc = ssrc};
 	if (k->rtcp_base)
 		msrtp_window_close(&s->rtcp_window, k->rtcp_base);
+	/* Somebody else may have begun it. */
+	s->restored = k->rtcp_base && k->direction == SRTP_SEND;
 	return s;
 }
 

@@ -40,6 +40,8 @@ struct msrtp_stream {
 	bool used, rtp;
 	bool restored; /* no packet was sent or received since the import */
 	struct msrtp_window rtp_window, rtcp_window;
+	/* Sent since the import, of the numbers right behind it. */
+	uint64_t imported, handed; /* bit n: imported + 1 + n */
 	uint64_t candidate; /* unauthenticated: index in another ROC, or 0 */
 	uint64_t pending; /* receiving: highest index in the burst, or 0 */
 };

@@ -322,6 +322,16 @@ void media_stream_activate(struct media_stream *s, uint64_t now_ns,
 	}
 }
 
+void media_stream_take_over(struct media_stream *s)
+{
+	for (unsigned i = 0; i < s->flows_len; i++) {
+		if (!s->flows[i].srtp)
+			continue;
+		srtp_flow_take_over(s->flows[i].srtp);
+		s->reserve = true;
+	}
+}
+
 void media_flow_resumed(struct media_flow *f, uint64_t now_ns)
 {
 	uint64_t ms;

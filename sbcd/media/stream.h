@@ -131,6 +131,8 @@ unsigned media_stream_release(struct media_stream *s);
  * nothing is measured. */
 void media_stream_activate(struct media_stream *s, uint64_t now_ns,
 			   uint64_t since_ns);
+/* Another process has relayed before us. */
+void media_stream_take_over(struct media_stream *s);
 /* Adds what its flows measured over the last take-over. */
 void media_stream_gaps(const struct media_stream *s, struct gaps *out);
 /* First packet since a take-over. */

@@ -367,6 +367,7 @@ static void activate(struct media_thread *t, uint64_t since_ns)
 	t->active = true;
 	for (struct media_stream *s = t->streams; s; s = s->next) {
 		media_stream_activate(s, now_ns, since_ns);
+		media_stream_take_over(s);
 		if (s->reserve)
 			(void)reserve(t, s);
 	}
@@ -381,6 +382,7 @@ static void packet_arrived(struct media_thread *t, struct media_cmd *c)
 		.size = c->packet.size,
 		.source = c->packet.source,
 		.local = c->packet.local,
+		.forwarded = true,
 	};
 
 	/* Never back where it came from. */

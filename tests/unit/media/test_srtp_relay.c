@@ -276,6 +276,152 @@ static void unknown_ssrcs_after_a_take_over(void **state)
 	}
 }
 
+/* The node before us died before it put anything: of a stream, and of a key
+ * that a stream was given. */
+static void nothing_is_known(void **state)
+{
+	for (unsigned rekey = 0; rekey < 2; rekey++) {
+		report();
+		run_on(core, 0);
+		assert_int_equal(rtcp_index(0), 1);
+		plain(100);
+		run_on(core, 0);
+		assert_int_equal(sent_len, 1);
+		install(&record);
+		media_stream_activate(stream, at_ms(0), 0);
+		media_stream_take_over(stream);
+		assert_true(stream->reserve);
+		report();
+		plain(102);
+		run_on(core, 0);
+		assert_int_equal(sent_len, 2);
+		assert_true(rtcp_index(0) > SRTP_RTCP_MARGIN);
+		/* It may have been sent with something else in it. */
+		plain(100);
+		run_on(core, 0);
+		assert_int_equal(sent_len, 0);
+		if (rekey)
+			break;
+		/* The standby knows of the old key. */
+		take_over();
+		record.keys[0].use = KEY_TX_BEFORE;
+		add_key(KEY_TX, NEXT, SRTP_AES_CM_128_HMAC_SHA1_80);
+		install(&record);
+	}
+}
+
+/* Far ahead of the others goes nobody at once: a forged packet does not count,
+ * and a source that means it is renumbered. */
+static void far_ahead(void **state)
+{
+	static const uint16_t forged[] = {100 + 3001, 100 + 30000, 100 + 32768,
+					  100 + 50000, 100 - 130};
+
+	plain(100);
+	run_on(core, 0);
+	for (unsigned i = 0; i < sizeof(forged) / sizeof(forged[0]); i++) {
+		plain(forged[i]);
+		run_on(core, 0);
+		assert_int_equal(sent_len, 0);
+		plain((uint16_t)(101 + i));
+		run_on(core, 0);
+		assert_int_equal(heard(0, false), 101 + i);
+	}
+	for (uint16_t seq = 40000; seq < 40006; seq++) {
+		plain(seq);
+		run_on(core, 0);
+		assert_int_equal(sent_len, seq >= 40003);
+		if (sent_len)
+			assert_int_equal(heard(0, false), 106 + seq - 40003);
+	}
+}
+
+/* A source that begins anew lower, just when a node dies. */
+static void restart_over_a_take_over(void **state)
+{
+	static struct rec_mstate m;
+	int first;
+
+	plain(1000);
+	run_on(core, 0);
+	media_stream_export(stream, &m, at_ms(0), 1);
+	for (uint16_t seq = 1001; seq < 1400; seq++) {
+		plain(seq);
+		run_on(core, 0);
+	}
+	install(&record);
+	media_stream_restore(stream, &m, at_ms(0));
+	media_stream_activate(stream, at_ms(0), 0);
+	media_stream_take_over(stream);
+	for (uint16_t seq = 1; seq <= 3; seq++) {
+		plain(seq);
+		run_on(core, 0);
+		assert_int_equal(sent_len, 0);
+	}
+	/* Not before the next node knows how they are shifted. */
+	assert_true(stream->reserve);
+	reserve_ready = false;
+	plain(4);
+	run_on(core, 0);
+	assert_int_equal(sent_len, 0);
+	reserve_ready = true;
+	media_relay_release(&relay, at_ms(0));
+	assert_int_equal(sent_len, 1);
+	first = heard(0, false);
+	assert_true(first > 1400);
+	take_over();
+	plain(5);
+	run_on(core, 0);
+	assert_int_equal(heard(0, false), first + 1);
+}
+
+static void forwarded(uint16_t seq)
+{
+	plain(seq);
+	packets[packets_len - 1].forwarded = true;
+	run_on(core, 0);
+}
+
+/* What the other node forwards may come behind what arrives here; nothing
+ * else that it may have sent goes out again. */
+static void forwarded_late(void **state)
+{
+	plain(10);
+	run_on(core, 0);
+	take_over();
+	forwarded(11);
+	assert_int_equal(heard(0, false), 11);
+	plain(14);
+	run_on(core, 0);
+	assert_int_equal(heard(0, false), 14);
+	forwarded(13);
+	assert_int_equal(sent_len, 1);
+	assert_int_equal(heard(0, false), 13);
+	for (uint16_t seq = 14; seq >= 9; seq--) {
+		plain(seq);
+		run_on(core, 0);
+		assert_int_equal(sent_len, 0);
+		if (seq == 12)
+			continue;
+		forwarded(seq);
+		assert_int_equal(sent_len, 0);
+	}
+	forwarded(12);
+	assert_int_equal(sent_len, 1);
+	forwarded(15);
+	assert_int_equal(sent_len, 1);
+	plain(15);
+	run_on(core, 0);
+	assert_int_equal(sent_len, 0);
+	/* Far ahead there is but the window. */
+	plain(200);
+	run_on(core, 0);
+	forwarded(199);
+	assert_int_equal(sent_len, 1);
+	forwarded(199);
+	assert_int_equal(sent_len, 0);
+}
+
 static void release(uint64_t ms)
 {
 	sent_len = read_len = 0;
@@ -501,6 +647,10 @@ int main(void)
 		S(nothing_twice),
 		S(over_a_take_over),
 		S(unknown_ssrcs_after_a_take_over),
+		S(nothing_is_known),
+		S(far_ahead),
+		S(restart_over_a_take_over),
+		S(forwarded_late),
 		S(nothing_before_it_is_told),
 		S(what_waits),
 		S(what_waits_when_its_stream_goes),
