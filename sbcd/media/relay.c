@@ -195,7 +195,7 @@ static bool commit(struct media_relay *r, struct media_packet *p,
 	} else {
 		count_rtp(p, now_ns);
 	}
-	if (s->put_wanted || s->packets_since_put >= MEDIA_PUT_PACKETS)
+	if (s->put_wanted || s->packets_since_put >= s->put_packets)
 		mark_changed(r, s);
 	return true;
 }

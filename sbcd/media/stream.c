@@ -6,6 +6,7 @@
 
 #include "sbcd/media/mos.h"
 #include "sbcd/media/srtp_flow.h"
+#include "sbcd/record/media_keys.h"
 
 /* ---- building
  * ---------------------------------------------------------------- */
@@ -120,6 +121,15 @@ static int stream_shard(struct media_stream *s)
 	return 0;
 }
 
+static uint64_t put_packets(const struct rec_media *m)
+{
+	uint64_t n = MEDIA_PUT_PACKETS;
+
+	for (unsigned i = 0; i < m->keys_len && i < REC_KEYS_MAX; i++)
+		n = media_keys_told_after(&m->keys[i], n);
+	return n;
+}
+
 int media_stream_build(struct media_stream **out, const struct ha_key *key,
 		       const struct rec_media *rec,
 		       const struct media_stream_params *p)
@@ -135,6 +145,7 @@ int media_stream_build(struct media_stream **out, const struct ha_key *key,
 	s->key = *key;
 	s->media = rec->media;
 	s->flows_len = (uint8_t)rec->flows_len;
+	s->put_packets = put_packets(rec);
 	s->guard_initial_ms = rec->guard_initial_ms;
 	s->guard_subsequent_ms = rec->guard_subsequent_ms;
 	/* Streams of one moment do not report in one moment. */
@@ -454,9 +465,8 @@ bool media_stream_put_due(const struct media_stream *s, uint64_t now_ns)
 
 	if (s->put_wanted && age_ms >= MEDIA_PUT_MIN_MS)
 		return true;
-	return s->packets_since_put &&
-	       (age_ms >= MEDIA_PUT_PERIOD_MS ||
-		s->packets_since_put >= MEDIA_PUT_PACKETS);
+	return s->packets_since_put && (age_ms >= MEDIA_PUT_PERIOD_MS ||
+					s->packets_since_put >= s->put_packets);
 }
 
 void media_stream_put_done(struct media_stream *s, uint64_t now_ns)

@@ -93,6 +93,7 @@ struct media_stream {
 	uint32_t guard_initial_ms, guard_subsequent_ms;
 	uint64_t last_put_ns;
 	uint64_t packets_since_put;
+	uint64_t put_packets; /* MEDIA_PUT_PACKETS, or as its keys live */
 	struct media_flow flows[];
 };
 

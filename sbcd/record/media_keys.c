@@ -32,3 +32,14 @@ void media_keys_of(const struct rec_media *m, uint16_t leg,
 	if (before && (!out->tx || before->number != out->tx->number))
 		out->tx_kept = before;
 }
+
+enum { TOLD_AFTER_LEAST = 64 };
+
+uint64_t media_keys_told_after(const struct rec_key *k, uint64_t most)
+{
+	uint64_t part = k->lifetime / 16;
+
+	if (!k->lifetime || part >= most)
+		return most;
+	return part > TOLD_AFTER_LEAST ? part : TOLD_AFTER_LEAST;
+}

@@ -25,5 +25,8 @@ void media_keys_of(const struct rec_media *m, uint16_t leg,
 /* Of the leg, with this use; NULL. */
 const struct rec_key *media_keys_find(const struct rec_media *m, uint16_t leg,
 				      enum rec_key_use use);
+/* What was sent under a key is told after so many packets, `most` unless it
+ * lives shorter than that: a sixteenth of its life, but 64. */
+uint64_t media_keys_told_after(const struct rec_key *k, uint64_t most);
 
 #endif

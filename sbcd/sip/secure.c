@@ -178,7 +178,8 @@ static int count(struct call *c, struct rec_key *k, uint64_t sent,
 	used = sent + 1 > k->begun ? sent + 1 - k->begun : 0;
 	if (used >= k->lifetime)
 		return -ENOKEY;
-	if (sdes_media_worn(k, used + COUNTED_PACKETS))
+	if (sdes_media_worn(k,
+			    used + media_keys_told_after(k, COUNTED_PACKETS)))
 		offer_is_due(c, k->leg);
 	return 0;
 }

@@ -303,8 +303,13 @@ class Run:
                 if total[what]:
                     self.judge.blame("clean", f"{side}: {what} "
                                               f"{total[what]}")
+        self.srtp()
         for leg, lost in self.load.lost_packets() if fault.lossless else ():
             self.judge.blame("lossless", f"{leg!r} lost {lost} packets")
+
+    def srtp(self):
+        for text in self.load.srtp_trouble():
+            self.judge.blame("srtp", text)
 
     def owner(self, active, standby, fault):
         # A cut that heals while the standby takes over is settled by the
@@ -373,6 +378,7 @@ class Run:
                  f"{sum(r for _, r, _ in self.load_rates()):.0f} calls/s")
         self.faults_until(time.monotonic() + self.args.seconds)
         self.judge.mark("end")
+        self.srtp()
         self.say("ending every call")
         for kind, text in self.load.finish():
             name = kind if kind in self.watch.INVARIANTS else \
@@ -405,6 +411,8 @@ class Run:
                 self.judge.blame("exercised", f"no {kind} call was good")
             if failed and not self.judge.violations:
                 self.judge.blame("set-up", f"{failed} {kind} calls failed")
+        if not self.load.srtp_seen.get("rtp"):
+            self.judge.blame("exercised", "no SRTP packet was seen")
         if self.args.seconds >= 60 and not self.args.only and \
                 self.score.crash_failovers < 2:
             self.judge.blame("exercised", "fewer than two crash failovers")

@@ -37,7 +37,7 @@ def quiet_run(fault):
         media_totals=lambda: {"core": {"foreign": 0, "malformed": 0,
                                        "source_changes": 0}})
     run.load = Fake(gaps=lambda: [20, 30], deaf=list, lost_rtp=list,
-                    lost_packets=list, take_trouble=list, tcp_lost=[],
+                    srtp_trouble=list, lost_packets=list, take_trouble=list, tcp_lost=[],
                     sipp_trouble=list, forget_messages=lambda: None)
     run.owners = Fake(news=list, owner=lambda side: "n2")
     run.stall = Fake(worst_ms=lambda since: 5)
@@ -75,6 +75,7 @@ def each_is_noticed():
             (CRASH, returns("load", "gaps", [20, 606]), "gap"),
             (PLANNED, returns("load", "lost_packets", [("leg", 1)]),
              "lossless"),
+            (CRASH, returns("load", "srtp_trouble", ["reused 1"]), "srtp"),
             (CRASH, lambda run: setattr(run, "epoch", 1), "exercised"),
             (CRASH, returns("load", "take_trouble",
                             [("in-dialog", old, "481")]), "in-dialog"),
@@ -127,6 +128,26 @@ def what_a_failover_excuses():
     assert blamed(CRASH, tcp(lambda: time.time() + 2)) == {"in-dialog"}
 
 
+def srtp_is_noticed():
+    quiet = {"unprotect_failed": 0, "rtcp_unprotect_failed": 0}
+    fine = {"reused": 0, "unknown": 0, "capture_drops": 0, "reuses": []}
+    mine = load.Load(Fake(media_totals=lambda: {"cloud": mine.total}), "1")
+    mine.srtp = Fake(report=lambda: mine.seen)
+
+    def said(total=None, seen=None):
+        mine.total, mine.seen = {**quiet, **(total or {})}, \
+            {**fine, **(seen or {})}
+        return len(list(mine.srtp_trouble()))
+    assert not said()
+    for what in quiet:
+        assert said(total={what: 1}) == 1, what
+    for what in ("reused", "unknown", "capture_drops"):
+        assert said(seen={what: 1}) == 1, what
+        # Once, not at every look.
+        assert said(seen={what: 1}) == 0, what
+        assert said() == 0
+
+
 def leg(state, status=200):
     return Fake(state=state, call_id="c", bye=lambda t: Fake(status=status),
                 wait=lambda *_, **__: None, close_media=lambda: None)
@@ -177,7 +198,8 @@ def a_pair_that_does_not_come_back_is_noticed():
 
 
 def main():
-    for test in (each_is_noticed, what_a_failover_excuses, one_leg_is_noticed, leaks_are_noticed,
+    for test in (each_is_noticed, what_a_failover_excuses, srtp_is_noticed,
+                 one_leg_is_noticed, leaks_are_noticed,
                  a_pair_that_does_not_come_back_is_noticed):
         test()
 

@@ -1,7 +1,9 @@
 """The calls of a chaos run, and what each of them has to come to.
 
-  rtp      calls that stay up all the time with RTP both ways, UDP and TCP
-  storm    calls that are held and resumed over and over, from both sides
+  rtp      calls that stay up all the time with RTP both ways, UDP and TCP;
+           half of them with SRTP in the cloud
+  storm    calls that are held and resumed over and over, from both sides,
+           half of them with SRTP, too
   short    many calls that ring, talk a second and end, both directions
   ring     calls that ring for up to 20 s, are answered, and end
   hold     hold and resume three times, then BYE
@@ -22,6 +24,7 @@ import time
 import scenario
 from cdrs import Expected
 from lab import ADDR, OTHER, REPO, vip, wait_for
+from sdes import Sdes
 from sipcall import CallFailed
 
 SIPP_KINDS = {            # kind: (caller's side, calls a second, agent)
@@ -33,8 +36,11 @@ SIPP_KINDS = {            # kind: (caller's side, calls a second, agent)
 }
 CALLERS = 56              # where SIPp's callers live, on both sides
 SCENARIO = {"back": "short"}
-RTP_CALLS = {"core": 30, "cloud": 20, "core-tcp": 8, "cloud-tcp": 4}
-STORM_CALLS = {"core": 8, "cloud": 6, "core-tcp": 3}
+SECURE = 57               # the peer in the cloud that speaks SRTP only
+RTP_CALLS = {"core": 11, "cloud": 8, "core-srtp": 19, "cloud-srtp": 12,
+             "core-tcp": 8, "cloud-tcp": 4}
+STORM_CALLS = {"core": 4, "cloud": 3, "core-srtp": 4, "cloud-srtp": 3,
+               "core-tcp": 3}
 STORM_PAUSE_S = (1.0, 3.0)
 # A re-INVITE crosses a failover by its repetitions, 32 s of them.
 ANSWER_S = 40
@@ -48,9 +54,35 @@ def address(side, last):
     return ADDR[side, 4].rsplit(".", 1)[0] + f".{last}"
 
 
+SRTP = f"""
+sdes-profile "cloud" {{
+	crypto-list = {{AES_CM_128_HMAC_SHA1_80}}
+	allow-insecure-keying = enabled
+}}
+
+media-sec-policy "cloud" {{
+	inbound {{ mode = srtp  profile = cloud }}
+	outbound {{ mode = srtp  profile = cloud }}
+}}
+
+session-agent "o365-srtp" {{
+	realm = cloud
+	host = "{address("cloud", SECURE)}"
+	transport = udp
+	media-sec-policy = cloud
+}}
+
+local-policy {{
+	from-realm = core
+	to = "srtp*"
+	next-hop = "o365-srtp"
+}}
+"""
+
+
 def configuration():
     """The lab's sbcd.conf with an agent for each kind of call."""
-    text = (REPO / "tests/lab/sbcd.conf").read_text()
+    text = (REPO / "tests/lab/sbcd.conf").read_text() + SRTP
     for side in ("core", "cloud"):
         text += (f'session-agent "{side}-callers" {{\n\trealm = {side}\n'
                  f'\thost = "{address(side, CALLERS)}"\n'
@@ -130,6 +162,7 @@ class Load:
         self.reinvites = self.retried = 0
         self.answer_ms = []
         self.tcp_lost = []
+        self.srtp, self.srtp_seen = None, {}
         self.ended_by = {}    # Call-ID of our own calls: which party
         self.said = collections.deque()
 
@@ -141,19 +174,41 @@ class Load:
     def start(self):
         self.w.peers()
         self.w.more_peers(transport="tcp")
+        self._secure_peer()
         self.w.wait_agents_up()
         for table, pairs in ((RTP_CALLS, self.rtp),
                              (STORM_CALLS, self.storm)):
             for frm, n in table.items():
-                tcp = frm.endswith("-tcp")
-                side = frm.split("-")[0]
-                pairs += self.w.establish(
-                    self._n(n), frm=frm,
-                    to=OTHER[side] + ("-tcp" if tcp else ""),
-                    prefix="tcp" if tcp else "c", timeout=30,
-                    **({"transport": "tcp"} if tcp else {}))
+                pairs += self._establish(frm, self._n(n))
         self._start_sipp()
         self._start_storm()
+
+    def _secure_peer(self):
+        here = address("cloud", SECURE)
+        self.srtp = self.w.srtp_watch(to=[here])
+        self.w.add_ua("cloud", here, key="cloud-srtp", media_base=44000)
+        self.w.ua["cloud-srtp"].sdes = Sdes(watch=self.srtp)
+
+    def _establish(self, frm, n):
+        side, _, kind = frm.partition("-")
+        to = f"{OTHER[side]}-{kind}" if kind else OTHER[side]
+        if kind == "srtp":    # only the cloud has one
+            frm, to = ((side, to) if side == "core" else (frm, OTHER[side]))
+        return self.w.establish(
+            n, frm=frm, to=to, prefix=kind or "c", timeout=30,
+            **({"transport": "tcp"} if kind == "tcp" else {}))
+
+    def srtp_trouble(self):
+        """What is wrong with SRTP since the last look, as text."""
+        for side, total in self.w.media_totals().items():
+            for what in ("unprotect_failed", "rtcp_unprotect_failed"):
+                if total[what]:
+                    yield f"{side}: {what} {total[what]}"
+        seen = self.srtp.report()
+        for what in ("reused", "unknown", "capture_drops"):
+            if seen[what] > self.srtp_seen.get(what, 0):
+                yield f"srtpwatch: {what} {seen[what]}: {seen['reuses']}"
+        self.srtp_seen = seen
 
     def _start_sipp(self):
         texts = scenario.kinds()

@@ -25,6 +25,7 @@ INVARIANTS = {
     "one-legged": "no call is left with one leg",
     "gap": "media gaps stay within their bound",
     "lossless": "a planned switchover loses no packet",
+    "srtp": "0 authentication failures, and no index encrypts two packets",
     "cdr": "each call has one record on each node, and it is right",
     "clean": "no foreign, malformed or revealing message or packet",
     "leak": "no call, leg, port, flow, record or socket is left",
@@ -326,12 +327,21 @@ class Score:
                    f"{len(ms)} streams")
         yield (f"call detail records: {self.cdrs} calls compared on both "
                f"nodes, {judge.count('cdr')} wrong")
+        yield self.srtp_line(load)
         if judge.forgiven:
             yield (f"complaints of SIPp that were allowed: "
                    f"{judge.forgiven}")
         yield (f"double-active {owners.total_ms:.1f} ms; the observer missed "
                f"{owners.drops} frames; the machine stalled at most "
                f"{stall_ms} ms")
+
+    @staticmethod
+    def srtp_line(load):
+        seen = load.srtp_seen
+        return (f"SRTP: {seen.get('rtp', 0)} packets and "
+                f"{seen.get('rtcp', 0)} of SRTCP under "
+                f"{seen.get('keys', 0)} keys, {seen.get('reused', 0)} "
+                "indexes used for two packets")
 
     def with_witness(self):
         return "with a witness" if self.witness else "without a witness"
@@ -354,6 +364,7 @@ class Score:
             ("requests in dialogs that failed", f"{lost['in-dialog']}"),
             ("call detail records wrong",
              f"{lost['cdr']} of 2 x {self.cdrs}"),
+            ("SRTP", self.srtp_line(load)[6:]),
         ]
         rows += [(f"media gap, {group}",
                   f"p50 {quantile(ms, .5):.0f} ms, p99 "

@@ -211,5 +211,6 @@ void rt_report_reset(struct rt_engine *e)
 		s->sent_at_reset = s->sent;
 		s->send_errors = 0;
 		s->source_changes = 0;
+		s->rtcp.unprotect_failed = 0;
 	}
 }

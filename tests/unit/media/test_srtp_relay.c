@@ -606,6 +606,35 @@ static void rekeyed(void **state)
 	assert_int_equal(sent_len, 1);
 }
 
+/* Who watches the life of a key hears of it in time. */
+static void short_lives(void **state)
+{
+	static const struct {
+		uint64_t life;
+		unsigned packets;
+	} t[] = {{0, MEDIA_PUT_PACKETS},
+		 {UINT64_C(1) << 48, MEDIA_PUT_PACKETS},
+		 {1 << 17, MEDIA_PUT_PACKETS},
+		 {1 << 16, 4096},
+		 {1 << 12, 256},
+		 {100, 64}};
+
+	for (unsigned i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		record.keys[0].lifetime = t[i].life;
+		install(&record);
+		media_stream_put_done(stream, at_ms(0));
+		stream->packets_since_put = t[i].packets - 1;
+		assert_false(media_stream_put_due(stream, at_ms(0)));
+		plain(1);
+		run_on(core, 0);
+		assert_true(media_stream_put_due(stream, at_ms(0)) ||
+			    t[i].packets == MEDIA_PUT_PACKETS);
+		stream->put_wanted = false;
+		assert_true(media_stream_put_due(stream, at_ms(0)));
+		assert_int_equal(relay.changed_len, 1);
+	}
+}
+
 static void bad_records(void **state)
 {
 	struct media_stream_params p = {
@@ -656,6 +685,7 @@ int main(void)
 		S(what_waits_when_its_stream_goes),
 		S(an_update_changes_no_key),
 		S(rekeyed),
+		S(short_lives),
 		S(bad_records),
 	};
 

@@ -460,6 +460,33 @@ static void worn_keys_are_changed(void **state)
 	keeper_expect_records(0);
 }
 
+static int up_shorter(void **state)
+{
+	return up_with("srtp", "lifetime = 12");
+}
+
+/* A short life is no reason to change a key at once. */
+static void short_lives_are_counted(void **state)
+{
+	enum { LIFE = 1 << 12, WORN = LIFE - LIFE / 8 - LIFE / 16 };
+	char *inv;
+
+	establish_out();
+	assert_non_null(strstr(our_key, "|2^12"));
+	sent(10);
+	sent(10 + WORN - 1);
+	expect_nothing(&um, "good for some more");
+	sent(10 + WORN);
+	expect(&um, "INVITE");
+	inv = keep(um.msg);
+	answer_to(&um, inv, 200, NULL, NULL,
+		  srtp_text(40000, "1 " SUITE KEY_A, NULL));
+	expect(&um, "ACK");
+	run_ms(50);
+	sent(10 + LIFE);
+	expect_nothing(&um, "a new key, a new count");
+}
+
 /* ---- pairs of m-lines
  * -------------------------------------------------------- */
 
@@ -738,6 +765,7 @@ int main(void)
 		CASE(up_rekey, rekey_on_reinvite),
 		CASE(up_weak, options_are_said),
 		CASE(up_short, worn_keys_are_changed),
+		CASE(up_shorter, short_lives_are_counted),
 		CASE(up_pair, one_of_a_pair),
 		CASE(up_pair, both_of_a_pair),
 		CASE(up_pair, half_a_pair),
