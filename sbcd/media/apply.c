@@ -102,9 +102,9 @@ static int install(struct media_control *c, struct media_entry *e,
 		return -EINVAL;
 	t = c->threads[s->shard];
 	if (e->stream && e->thread != t) {
-		/* Keys that were used would begin anew. */
+		/* Keys that were used would begin anew there. */
 		if (media_stream_is_srtp(s))
-			return -EINVAL;
+			return -EXDEV;
 		err = remove_old(e, false);
 		if (err)
 			return err;
@@ -131,6 +131,7 @@ static void put_media(struct media_control *c, const struct ha_key *key,
 	};
 	struct media_stream *s;
 	struct media_entry *e;
+	int err;
 
 	if (record_decode(REC_MEDIA, value, size, &c->media)) {
 		refuse(c, key, "malformed");
@@ -141,8 +142,11 @@ static void put_media(struct media_control *c, const struct ha_key *key,
 		return;
 	}
 	e = entry_add(c, key);
-	if (!e || install(c, e, s)) {
-		refuse(c, key, "memory or thread");
+	err = e ? install(c, e, s) : -ENOMEM;
+	if (err) {
+		refuse(c, key,
+		       err == -EXDEV ? "SRTP on a port of another thread"
+				     : "memory or thread");
 		media_stream_free(s);
 		if (e && !e->stream && !e->mstate_known)
 			media_registry_remove(c->registry, e);

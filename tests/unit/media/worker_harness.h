@@ -562,6 +562,8 @@ static UNUSED void worker_exec(struct node *n, int link_end)
 	_exit(media_worker_main());
 }
 
+static UNUSED const char *config_more = "";
+
 static UNUSED void send_config(struct node *n)
 {
 	struct link_message m = {.type = LINK_CONFIG,
@@ -571,8 +573,8 @@ static UNUSED void send_config(struct node *n)
 
 	m.fds[0] = memfd_create("config", MFD_CLOEXEC);
 	assert_true(m.fds[0] >= 0);
-	assert_int_equal(write(m.fds[0], config_text, strlen(config_text)),
-			 strlen(config_text));
+	assert_int_equal(dprintf(m.fds[0], "%s%s", config_text, config_more),
+			 strlen(config_text) + strlen(config_more));
 	say(n, &m);
 	close(m.fds[0]);
 }
