@@ -160,8 +160,11 @@ static void count_rtp(struct media_packet *p, uint64_t now_ns)
 		return;
 	}
 	saw = rtp_stats_update(&f->rx, &h, p->size, now_ns);
-	/* Who takes over must not be half a ROC behind. */
-	if (saw & (RTP_SAW_NEW_SSRC | RTP_SAW_WRAP | RTP_SAW_RESTART))
+	/* Who takes over must not be half a ROC behind: it is numbers that
+	 * count, and a source may leave some out. */
+	if ((saw & (RTP_SAW_NEW_SSRC | RTP_SAW_WRAP | RTP_SAW_RESTART)) ||
+	    (f->rx.index > f->put_index &&
+	     f->rx.index - f->put_index >= MEDIA_PUT_PACKETS))
 		f->stream->put_wanted = true;
 }
 

@@ -223,6 +223,7 @@ static void flow_inherit(struct media_flow *f, const struct media_flow *old,
 	f->last_rtp_ns = old->last_rtp_ns;
 	f->last_rtcp_ns = old->last_rtcp_ns;
 	f->rtcp_packets = old->rtcp_packets;
+	f->put_index = old->put_index;
 	f->tx_packets = old->tx_packets;
 	f->tx_bytes = old->tx_bytes;
 	f->refused = old->refused;
@@ -474,6 +475,8 @@ void media_stream_put_done(struct media_stream *s, uint64_t now_ns)
 	s->put_wanted = false;
 	s->packets_since_put = 0;
 	s->last_put_ns = now_ns;
+	for (unsigned i = 0; i < s->flows_len; i++)
+		s->flows[i].put_index = s->flows[i].rx.index;
 }
 
 /* ---- silence

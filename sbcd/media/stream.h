@@ -64,6 +64,7 @@ struct media_flow {
 	uint64_t last_rtp_ns, last_rtcp_ns; /* monotonic, 0 = not here */
 	uint64_t expect_since_ns; /* since when silence counts */
 	uint64_t rtcp_packets;
+	uint64_t put_index; /* RTP's, at the last put */
 	uint64_t tx_packets, tx_bytes; /* to this side, RTP and RTCP */
 	uint64_t refused; /* from a wrong source */
 	uint64_t srtp_refused; /* not authentic, repeated */

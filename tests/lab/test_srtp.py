@@ -38,6 +38,7 @@ def w(world):
     world.media_reset()
     yield world
     world.hang_up_rest()
+    world.forget_media()
     world.assert_no_calls()
     plain_at_the_pbx(world)
     no_index_twice(world)

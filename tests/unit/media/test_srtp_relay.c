@@ -606,6 +606,22 @@ static void rekeyed(void **state)
 	assert_int_equal(sent_len, 1);
 }
 
+/* A source that leaves numbers out is followed by numbers, not by packets. */
+static void numbers_are_told(void **state)
+{
+	plain(1);
+	run_on(core, 0);
+	media_stream_put_done(stream, at_ms(0));
+	for (uint16_t seq = 2001; seq < 8192; seq += 2000) {
+		plain(seq);
+		run_on(core, 0);
+		assert_false(stream->put_wanted);
+	}
+	plain(8193);
+	run_on(core, 0);
+	assert_true(stream->put_wanted);
+}
+
 /* Who watches the life of a key hears of it in time. */
 static void short_lives(void **state)
 {
@@ -685,6 +701,7 @@ int main(void)
 		S(what_waits_when_its_stream_goes),
 		S(an_update_changes_no_key),
 		S(rekeyed),
+		S(numbers_are_told),
 		S(short_lives),
 		S(bad_records),
 	};
