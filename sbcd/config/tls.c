@@ -95,6 +95,18 @@ const struct option_spec schema_tls_options[] = {
 	 .choices = peer_ekus,
 	 TARGET(config_tls_profile, peer_eku),
 	 .help = "what the certificate of who connects to us is for"},
+	{.name = "cert-status-check",
+	 .type = OPT_BOOL,
+	 .def = "disabled",
+	 TARGET(config_tls_profile, status_check),
+	 .help = "nobody is believed before OCSP has said that the "
+		 "certificate was not revoked; ours is stapled"},
+	{.name = "ignore-dead-responder",
+	 .type = OPT_BOOL,
+	 .def = "disabled",
+	 TARGET(config_tls_profile, ignore_dead_responder),
+	 .help = "of cert-status-check: a certificate whose status nobody "
+		 "tells is good"},
 	{.name = "wildcard-names",
 	 .type = OPT_BOOL,
 	 .def = "disabled",
@@ -200,6 +212,18 @@ static void check_versions(const struct parsed *p, cfg_t *sec,
 			     "%s is above %s", ends[0], ends[1]);
 }
 
+static void check_status(const struct parsed *p, cfg_t *sec,
+			 const struct config_tls_profile *t)
+{
+	static const char option[] = "ignore-dead-responder";
+
+	if (t->ignore_dead_responder && !t->status_check)
+		parsed_error(p, parsed_option_line(p, sec, option),
+			     "%s is of cert-status-check = enabled: without "
+			     "it no responder is asked",
+			     option);
+}
+
 static void check_ciphers(const struct parsed *p, cfg_t *sec,
 			  const struct config_tls_profile *t)
 {
@@ -226,6 +250,7 @@ static void build_profile(const struct parsed *p, cfg_t *sec,
 	build_trusted(p, sec, t);
 	check_versions(p, sec, t);
 	check_ciphers(p, sec, t);
+	check_status(p, sec, t);
 }
 
 void config_build_tls(const struct parsed *p, cfg_t *root,

@@ -46,6 +46,7 @@ struct config_tls_profile { /* tls-profile */
 	uint8_t minimum, maximum; /* likewise; of compatibility */
 	uint8_t peer_eku; /* enum config_peer_eku */
 	bool mutual, wildcard;
+	bool status_check, ignore_dead_responder; /* OCSP */
 };
 
 struct config_tls {

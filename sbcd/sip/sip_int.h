@@ -46,6 +46,7 @@ struct conn;
 struct held;
 struct ping;
 struct tls_links;
+struct tls_state;
 
 struct sip_worker {
 	su_root_t *root;
@@ -64,6 +65,7 @@ struct sip_worker {
 	struct ping *pings; /* one a session agent */
 	struct conn *conns; /* connections of the node before us */
 	struct tls_links *tls;
+	struct tls_state *tls_state; /* NULL: no tls-profile */
 	struct steady steady; /* of all timers, the stack's too */
 	uint64_t epoch;
 	bool draining; /* new calls are for another node */

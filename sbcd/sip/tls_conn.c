@@ -25,6 +25,7 @@ struct tls_conn {
 	const char *const *hosts;
 	unsigned hosts_len;
 	uint64_t deadline_ms;
+	uint32_t verdict_ms;
 	int64_t wall_s;
 	uint8_t look[V2_LOOK]; /* the first bytes of a client */
 	unsigned looked;
@@ -223,8 +224,10 @@ static int await_verdict(struct tls_conn *c)
 	c->issuer = find_issuer(c, cert);
 	if (!c->issuer)
 		return fail(c, TLS_REASON_NO_STATUS);
-	if (X509_cmp(cert, c->issuer))
-		c->state = TLS_CONN_VERDICT;
+	if (!X509_cmp(cert, c->issuer))
+		return 0;
+	c->state = TLS_CONN_VERDICT;
+	c->deadline_ms += c->verdict_ms;
 	return 0;
 }
 
@@ -338,6 +341,7 @@ int tls_conn_create(struct tls_conn **out, const struct tls_conn_params *params)
 	c->hosts_len = params->hosts_len;
 	c->wildcard = params->wildcard;
 	c->deadline_ms = params->deadline_ms;
+	c->verdict_ms = params->verdict_ms;
 	c->wall_s = params->wall_s;
 	c->check_status = tls_profile_checks_status(params->profile);
 	c->info.host = -1;

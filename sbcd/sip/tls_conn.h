@@ -58,7 +58,8 @@ struct tls_conn_params {
 	const char *const *hosts;
 	unsigned hosts_len;
 	bool wildcard; /* for one label, see tls_name.h */
-	uint64_t deadline_ms; /* of handshake and verdict; the owner's clock */
+	uint64_t deadline_ms; /* of the handshake; the owner's clock */
+	uint32_t verdict_ms; /* for the verdict there is so much more */
 	int64_t wall_s; /* since 1970: certificates of resumed sessions */
 	const struct tls_session *session; /* client; NULL: a full handshake */
 };

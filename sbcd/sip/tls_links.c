@@ -12,10 +12,12 @@
 #include "sbcd/base/log.h"
 #include "sbcd/config/config.h"
 #include "sbcd/config/tls.h"
+#include "sbcd/sip/ocsp_desk.h"
 #include "sbcd/sip/sip_int.h"
 #include "sbcd/sip/tls_conn.h"
 #include "sbcd/sip/tls_profile.h"
 #include "sbcd/sip/tls_reason.h"
+#include "sbcd/sip/tls_state.h"
 
 enum { FAILURES_MAX = 64, LINKS_SHOWN_MAX = 1000 };
 
@@ -37,6 +39,10 @@ struct tls_link {
 	struct addr peer;
 	uint64_t since_ms, deadline_ms;
 	bool said;
+	bool asked; /* for the verdict */
+	uint64_t token; /* what it is asked with; 0: not now */
+	void (*on_verdict)(void *ctx);
+	void *on_verdict_ctx;
 };
 
 /* Who may connect to a port: names of certificates and whose they are. */
@@ -63,6 +69,7 @@ struct tls_links {
 	size_t profiles_len;
 	struct tls_link *links;
 	size_t links_len;
+	uint64_t last_token;
 	struct failure failures[FAILURES_MAX];
 	size_t failures_len;
 	struct log_rate rates[TLS_REASON_LEN]; /* one must not hide another */
@@ -99,6 +106,8 @@ static int with_params(const struct config_tls_profile *cfg,
 		.maximum = (enum tls_version)cfg->maximum,
 		.peer_eku = (enum tls_peer_eku)cfg->peer_eku,
 		.mutual = cfg->mutual,
+		.status_check = cfg->status_check,
+		.ignore_dead_responder = cfg->ignore_dead_responder,
 	};
 
 	for (size_t i = 0; i < cfg->trusted_len; i++)
@@ -168,6 +177,9 @@ const char *tls_links_reload(struct sip_worker *w)
 		if (with_params(w->tls->profiles[i].cfg, NULL,
 				w->tls->profiles[i].tls, &why))
 			goto failed;
+	/* That was on a certificate that may be another one now. */
+	for (size_t i = 0; i < w->tls->profiles_len; i++)
+		(void)!tls_profile_set_staple(w->tls->profiles[i].tls, NULL, 0);
 	/* They were granted on what may not hold any more. */
 	forget_sessions(w);
 	log_notice("event=tls-reload profiles=%zu", w->tls->profiles_len);
@@ -176,6 +188,15 @@ failed:
 	snprintf(w->tls->error, sizeof(w->tls->error), "%s", why.text);
 	log_err("event=tls-reload result=failed text=\"%s\"", why.text);
 	return w->tls->error;
+}
+
+struct tls_profile *tls_links_profile(const struct sip_worker *w, size_t i,
+				      const char **name)
+{
+	if (i >= w->tls->profiles_len)
+		return NULL;
+	*name = w->tls->profiles[i].cfg->name;
+	return w->tls->profiles[i].tls;
 }
 
 static struct profile *find_profile(struct sip_worker *w, const char *name)
@@ -282,6 +303,7 @@ static int start(struct tls_link *k, const struct tls_conn_params *params)
 	p.profile = k->profile->tls;
 	p.wildcard = k->profile->cfg->wildcard;
 	p.deadline_ms = k->deadline_ms;
+	p.verdict_ms = OCSP_DESK_WAIT_MS;
 	p.wall_s = (int64_t)(clock_wall_ms() / 1000);
 	err = tls_conn_create(&k->conn, &p);
 	if (err) {
@@ -405,6 +427,8 @@ void tls_link_end(struct tls_link *k)
 {
 	if (!k->listener && k->agent)
 		keep_session(k);
+	if (k->token)
+		tls_state_forget(k->w, k->token);
 	DL_DELETE(k->w->tls->links, k);
 	k->w->tls->links_len--;
 	tls_conn_destroy(k->conn);
@@ -416,9 +440,17 @@ struct tls_conn *tls_link_conn(const struct tls_link *k)
 	return k->conn;
 }
 
+void tls_link_on_verdict(struct tls_link *k, void (*call)(void *ctx), void *ctx)
+{
+	k->on_verdict = call;
+	k->on_verdict_ctx = ctx;
+}
+
 uint64_t tls_link_deadline_ms(const struct tls_link *k)
 {
-	return k->deadline_ms;
+	return k->deadline_ms + (tls_conn_state(k->conn) == TLS_CONN_VERDICT
+					 ? OCSP_DESK_WAIT_MS
+					 : 0);
 }
 
 const struct config_agent *tls_link_agent(const struct tls_link *k)
@@ -524,11 +556,42 @@ static void note_open(struct tls_link *k)
 		info->resumed ? "yes" : "no", info->v2_hello ? "yes" : "no");
 }
 
+static void ask_status(struct tls_link *k)
+{
+	struct ocsp_word word;
+
+	k->asked = true;
+	k->token = ++k->w->tls->last_token;
+	if (tls_state_ask(k->w, k->token, k->conn, k->profile->tls, &word) ==
+	    -EINPROGRESS)
+		return;
+	k->token = 0;
+	(void)!tls_conn_verdict(k->conn, word.ok, word.why);
+}
+
+void tls_links_told(struct sip_worker *w, uint64_t token,
+		    const struct ocsp_word *word)
+{
+	struct tls_link *k;
+
+	DL_SEARCH_SCALAR(w->tls->links, k, token, token);
+	if (!k)
+		return;
+	k->token = 0;
+	(void)!tls_conn_verdict(k->conn, word->ok, word->why);
+	tls_link_look(k);
+	if (k->on_verdict)
+		k->on_verdict(k->on_verdict_ctx);
+}
+
 void tls_link_look(struct tls_link *k)
 {
-	enum tls_conn_state state = tls_conn_state(k->conn);
+	enum tls_conn_state state;
 
-	if (k->said || state == TLS_CONN_HANDSHAKE)
+	if (tls_conn_state(k->conn) == TLS_CONN_VERDICT && !k->asked)
+		ask_status(k);
+	state = tls_conn_state(k->conn);
+	if (k->said || tls_conn_is_opening(k->conn))
 		return;
 	k->said = true;
 	if (state == TLS_CONN_FAILED)
@@ -562,6 +625,7 @@ static const char *state_name(enum tls_conn_state s)
 		[TLS_CONN_OPEN] = "open",
 		[TLS_CONN_CLOSED] = "closed",
 		[TLS_CONN_FAILED] = "failed",
+		[TLS_CONN_VERDICT] = "status",
 	};
 
 	return names[s];

@@ -20,11 +20,13 @@
 #include "sbcd/base/addr.h"
 
 struct config_agent;
+struct ocsp_word;
 struct sip_agent;
 struct sip_worker;
 struct tls_conn;
 struct tls_link;
 struct tls_listener;
+struct tls_profile;
 
 /*
  * Profiles are made from their files. 0 or -errno, logged: without one of
@@ -39,6 +41,13 @@ void tls_links_destroy(struct sip_worker *w);
 const char *tls_links_reload(struct sip_worker *w);
 /* {"profiles", "connections", "failures"} */
 json_t *tls_links_json(const struct sip_worker *w);
+
+/* The profiles, from 0 on; NULL: no more. */
+struct tls_profile *tls_links_profile(const struct sip_worker *w, size_t i,
+				      const char **name);
+/* What was asked for a connection that awaits its verdict (tls_state.h). */
+void tls_links_told(struct sip_worker *w, uint64_t token,
+		    const struct ocsp_word *word);
 
 /* A port of ours with this profile; -ENOENT: there is none of that name. */
 int tls_listener_create(struct tls_listener **out, struct sip_agent *a,
@@ -63,7 +72,10 @@ int tls_link_connect(struct tls_link **out, struct sip_agent *a,
 void tls_link_end(struct tls_link *l);
 
 struct tls_conn *tls_link_conn(const struct tls_link *l);
-/* Until when the handshake has to be over; clock_mono_ms(). */
+/* Called when the connection has its verdict: it is open, or has failed. */
+void tls_link_on_verdict(struct tls_link *l, void (*call)(void *ctx),
+			 void *ctx);
+/* Until when it has to be open; clock_mono_ms(). */
 uint64_t tls_link_deadline_ms(const struct tls_link *l);
 /* To be called after anything that may have changed the connection's state:
  * says so, once. */

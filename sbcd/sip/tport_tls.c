@@ -38,6 +38,7 @@ struct tls_tport {
 	tport_t tp[1];
 	struct tls_link *link; /* NULL: closed, or not made yet */
 	bool wants_out; /* as the root knows it */
+	bool waits; /* for a verdict: likewise nothing is read */
 	bool ended; /* the peer sends no more */
 	char *plain; /* understood, not yet shown; NULL: nothing */
 	size_t plain_at, plain_len;
@@ -75,10 +76,20 @@ static bool wants_out(struct tls_tport *t)
 	       (is_open(t) && tport_has_queued(t->tp));
 }
 
+/* What comes meanwhile the kernel keeps, as far as it likes. */
+static bool waits(const struct tls_tport *t)
+{
+	return t->link && tls_conn_state(conn_of(t)) == TLS_CONN_VERDICT;
+}
+
 static int set_events(tport_t const *self)
 {
 	struct tls_tport *t = of(self);
 	int mask = self->tp_events;
+
+	t->waits = waits(t);
+	if (t->waits)
+		mask &= ~SU_WAIT_IN;
 
 	/* Till it is connected the stack waits for nothing else. */
 	if (self->tp_is_connected) {
@@ -93,7 +104,7 @@ static int set_events(tport_t const *self)
 static void update_events(struct tls_tport *t)
 {
 	if (!t->tp->tp_closed && t->tp->tp_is_connected &&
-	    wants_out(t) != t->wants_out)
+	    (wants_out(t) != t->wants_out || waits(t) != t->waits))
 		set_events(t->tp);
 }
 
@@ -323,8 +334,7 @@ static ssize_t send_message(tport_t const *self, msg_t *msg, msg_iovec_t iov[],
 		room = room && write_out(&g);
 	} else {
 		room = false;
-		errno = tls_conn_state(g.conn) == TLS_CONN_HANDSHAKE ? EAGAIN
-								     : EPIPE;
+		errno = tls_conn_is_opening(g.conn) ? EAGAIN : EPIPE;
 	}
 	err = room ? 0 : errno;
 	if (self->tp_is_connected) {
@@ -342,6 +352,8 @@ static ssize_t send_message(tport_t const *self, msg_t *msg, msg_iovec_t iov[],
 
 /* ---- its life -------------------------------------------------------------
  */
+
+static void on_verdict(void *ctx);
 
 static int init_primary(tport_primary_t *pri, tp_name_t tpn[1],
 			su_addrinfo_t *ai, tagi_t const *tags,
@@ -398,6 +410,7 @@ static int init_secondary(tport_t *self, int socket, int accepted,
 		errno = -err;
 		return -1;
 	}
+	tls_link_on_verdict(t->link, on_verdict, t);
 	/* The stack sets it when something came, which may be never. */
 	tport_set_secondary_timer(self);
 	return 0;
@@ -438,6 +451,7 @@ static tport_t *connect_to(tport_primary_t *pri, su_addrinfo_t *ai,
 		errno = -err;
 		return NULL;
 	}
+	tls_link_on_verdict(of(self)->link, on_verdict, of(self));
 	tport_set_secondary_timer(self);
 	return self;
 }
@@ -462,10 +476,18 @@ static void shut_down(tport_t *self, int how)
 		end_link(t);
 }
 
+static void show_input(tport_t *self, bool just_opened)
+{
+	if (just_opened && tport_has_queued(self))
+		tport_send_event(self);
+	if (!self->tp_closed)
+		tport_recv_event(self);
+}
+
 static void handle_input(tport_t *self, int *error)
 {
 	struct tls_tport *t = of(self);
-	bool shaking = tls_conn_state(conn_of(t)) == TLS_CONN_HANDSHAKE;
+	bool opening = tls_conn_is_opening(conn_of(t));
 	int err = fill(t), out;
 
 	tls_link_look(t->link);
@@ -473,12 +495,27 @@ static void handle_input(tport_t *self, int *error)
 	out = flush(t);
 	if (!*error)
 		*error = err ? err : out;
-	if (*error || tls_conn_state(conn_of(t)) == TLS_CONN_HANDSHAKE)
+	if (!*error && !tls_conn_is_opening(conn_of(t)))
+		show_input(self, opening);
+}
+
+/* Whoever was asked about the peer has answered, or was given up. */
+static void on_verdict(void *ctx)
+{
+	struct tls_tport *t = ctx;
+	tport_t *self = t->tp;
+	int error;
+
+	if (self->tp_closed || !t->link)
 		return;
-	if (shaking && tport_has_queued(self))
-		tport_send_event(self);
-	if (!self->tp_closed)
-		tport_recv_event(self);
+	error = flush(t);
+	if (!error && !is_open(t))
+		error = EPROTO;
+	if (error)
+		tport_error_report(self, error, NULL);
+	else
+		show_input(self, true);
+	update_events(t);
 }
 
 static int wake_up(tport_t *self, int events)
@@ -516,7 +553,7 @@ static int next_timer(tport_t *self, su_time_t *target, char const **why)
 	uint64_t now_ms = clock_mono_ms(), due_ms;
 	su_time_t at;
 
-	if (t->link && tls_conn_state(conn_of(t)) == TLS_CONN_HANDSHAKE) {
+	if (t->link && tls_conn_is_opening(conn_of(t))) {
 		due_ms = tls_link_deadline_ms(t->link);
 		at = su_time_add(
 			su_now(),

@@ -15,6 +15,7 @@
 #include "sbcd/record/record.h"
 #include "sbcd/sip/sip_int.h"
 #include "sbcd/sip/tls_links.h"
+#include "sbcd/sip/tls_state.h"
 #include "sbcd/sip/tport_tls.h"
 
 enum { SHARDS_MAX = 4, QUIESCE_MAX_MS = 100 };
@@ -90,6 +91,8 @@ static int on_config(void *ctx, const char *text, const char *node_text)
 	if (!err)
 		err = tls_links_create(w);
 	if (!err)
+		err = tls_state_create(w);
+	if (!err)
 		err = agents_create(w);
 	if (!err)
 		err = pings_create(w);
@@ -130,6 +133,8 @@ static void on_record(void *ctx, const struct ha_key *key,
 		err = quarantine(key, value, size);
 	else if (key->kind == REC_CONN)
 		err = conns_record(w, key, value, size);
+	else if (key->kind == REC_TICKET || key->kind == REC_OCSP)
+		err = tls_state_record(w, key, value, size);
 	else
 		err = b2bua_record(w->b2bua, key, value, size);
 	counters_set_busy(w->counters, BUSY_NOTHING, NULL, 0);
@@ -297,8 +302,10 @@ static int64_t turn(struct sip_worker *w)
 	trim(w, now_ms);
 	agents_count(w);
 	conns_turn(w, now_ms);
-	if (!w->quiesce_wanted && b2bua_active(w->b2bua))
+	if (!w->quiesce_wanted && b2bua_active(w->b2bua)) {
+		tls_state_turn(w);
 		pings_turn(w, now_ms);
+	}
 	return wait;
 }
 
@@ -336,6 +343,7 @@ static void finish(struct sip_worker *w)
 	b2bua_destroy(w->b2bua);
 	outbox_destroy(w);
 	agents_destroy(w);
+	tls_state_destroy(w);
 	tls_links_destroy(w);
 	if (w->root)
 		su_root_destroy(w->root);

@@ -34,8 +34,10 @@ class Workshop:
         self.serial = 1000
 
     def make(self, name, issuer=None, names=(), cn=None, ca=False, eku=None,
-             key=None, days=3650, start=None, digest="sha256"):
-        """`names` are DNS names; `start` and `days` may lie in the past."""
+             key=None, days=3650, start=None, digest="sha256",
+             ocsp=None):
+        """`names` are DNS names; `start` and `days` may lie in the past;
+        `ocsp` is where its status is told."""
         cert = Cert(self.dir / name, issuer)
         openssl("genpkey", "-algorithm", *(key or EC), "-out", cert.key)
         cert.key.chmod(0o600)
@@ -48,6 +50,8 @@ class Workshop:
         if names:
             lines.append("subjectAltName=" +
                          ",".join(f"DNS:{n}" for n in names))
+        if ocsp:
+            lines.append(f"authorityInfoAccess=OCSP;URI:{ocsp}")
         ext = self.dir / f"{name}.ext"
         ext.write_text("\n".join(lines) + "\n")
         csr = self.dir / f"{name}.csr"

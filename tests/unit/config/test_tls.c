@@ -70,6 +70,7 @@ static void defaults(void **state)
 	assert_int_equal(t->version, CONFIG_TLS_1_2);
 	assert_int_equal(t->peer_eku, CONFIG_PEER_EKU_CLIENT);
 	assert_false(t->mutual || t->wildcard);
+	assert_false(t->status_check || t->ignore_dead_responder);
 	assert_false(config_tls_is_old(t));
 }
 
@@ -86,7 +87,9 @@ static void every_option(void **state)
 		     " tls-version = compatibility\n"
 		     " minimum-version = tlsv11\n"
 		     " maximum-version = tlsv12\n peer-eku = server\n"
-		     " wildcard-names = enabled\n"));
+		     " wildcard-names = enabled\n"
+		     " cert-status-check = enabled\n"
+		     " ignore-dead-responder = enabled\n"));
 	assert_string_equal(t->key, "/k.pem");
 	assert_int_equal(t->trusted_len, 2);
 	assert_string_equal(t->trusted[1], "/b.pem");
@@ -100,6 +103,7 @@ static void every_option(void **state)
 	assert_int_equal(t->maximum, CONFIG_TLS_1_2);
 	assert_int_equal(t->peer_eku, CONFIG_PEER_EKU_SERVER);
 	assert_true(t->mutual && t->wildcard);
+	assert_true(t->status_check && t->ignore_dead_responder);
 }
 
 static void versions(void **state)
@@ -158,6 +162,8 @@ static void what_is_refused(void **state)
 			 " minimum-version = tlsv13\n"
 			 " maximum-version = tlsv12\n"),
 		 "f:5:", "minimum-version is above maximum-version"},
+		{PROFILE(" ignore-dead-responder = enabled\n"),
+		 "f:3:", "is of cert-status-check = enabled"},
 		{PROFILE(" verify-depth = 11\n"), "f:3:", "verify-depth"},
 		{PROFILE(" peer-eku = both\n"), "f:3:", "server"},
 	};
