@@ -40,6 +40,12 @@ session-agent "cloud-tls" {{
 	transport = tls
 	tls-profile = "{name}"
 }}
+
+local-policy {{
+	from-realm = core
+	to = "tls*"
+	next-hop = "cloud-tls"
+}}
 """
 
 
@@ -213,6 +219,33 @@ def test_dead_responder_is_ignored(world):
     seen = count_of(w, active, "revoked")
     assert not answered(w, cert)[0]
     assert count_of(w, active, "revoked") > seen
+
+
+def test_whom_we_call(world):
+    """The pair is the client, and its call waits for what is said."""
+    w = world
+    active, _ = w.settled()
+    w.peers(media=False)
+    for last, said in ((0, "R"), (1, "V")):
+        cert = w.shop.make(f"z{last}", w.shop.root, names=[PEER["cloud"]],
+                           eku="serverAuth,clientAuth", ocsp=URL)
+        w.responder.say(**{serial(w.shop.sbc): "V", serial(cert): said})
+        ua = w.add_ua("cloud", "10.20.0.52", key="cloud-tls", transport="tls",
+                      tls=Tls(cert, [w.shop.root], SBC))
+        if said == "V":
+            [pair] = w.establish(1, to="cloud-tls", prefix="tls", media=False)
+            for leg in pair:
+                assert leg.request("INFO").status == 200
+            w.hang_up([pair])
+        else:
+            call = w.place("tls0", media=False)
+            call.wait("failed", timeout=40)
+            assert not ua.received("INVITE")
+            assert [f for f in show_tls(w, active)["failures"]
+                    if f["reason"] == "revoked" and
+                    f["direction"] == "outbound"]
+        ua.close()
+        del w.ua["cloud-tls"]
 
 
 def stapled(w):
