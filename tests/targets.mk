@@ -1,7 +1,7 @@
 # Dependencies, lab, demo, whole-product tests, install.
 
 DEB_PACKAGES := build-essential clang libclang-rt-14-dev clang-format \
-	cppcheck shellcheck pkg-config git \
+	cppcheck shellcheck pkg-config git openssl \
 	libsofia-sip-ua-dev libsrtp2-dev libipsec-mb-dev libssl-dev libbpf-dev bpftool \
 	libcpg-dev libquorum-dev libvotequorum-dev libcmap-dev corosync \
 	corosync-qdevice corosync-qnetd libnl-3-dev libnl-route-3-dev libnftables-dev nftables \
