@@ -1,10 +1,15 @@
 """The SIP peers of the tests, against each other, without the product."""
 
+import socket
+import subprocess
+
 import pytest
 
-from lab import ADDR, OTHER, make_router, wait_for
+from certs import Workshop, rsa
+from lab import ADDR, OTHER, build_dir, make_router, wait_for
 from sdes import Sdes
 from sipua import Answer, CallFailed
+from tlspeer import v2_hello
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +146,63 @@ def test_sipp_scenarios(direct, uac, uas_, transport):
                          target=f"{ADDR['cloud', 4]}:5060")
     assert client.wait(30) == 0, client.errors()
     assert server.wait(30) == 0, server.errors()
+
+
+# ---- an SSLv2-format hello, against OpenSSL's own server --------------------
+
+@pytest.fixture(scope="module")
+def rsa_shop(tmp_path_factory):
+    shop = Workshop(tmp_path_factory.mktemp("certs"))
+    shop.root = shop.make("root", ca=True, key=rsa())
+    shop.other = shop.make("other", ca=True, key=rsa())
+    for name, issuer in (("server", shop.root), ("client", shop.root),
+                         ("stranger", shop.other)):
+        setattr(shop, name, shop.make(name, issuer, key=rsa()))
+    return shop
+
+
+def s_server(shop, version, port):
+    return subprocess.Popen(
+        ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-rev",
+         "-cert", shop.server.pem, "-key", shop.server.key, "-Verify", "3",
+         "-verify_return_error", "-CAfile", shop.root.single,
+         f"-{version.replace('v1', '1').replace('12', '1_2')}",
+         "-cipher", "ALL:@SECLEVEL=0"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
+
+
+def begin(port, version, cert):
+    def connect():
+        try:
+            return socket.create_connection(("127.0.0.1", port), 5)
+        except OSError:
+            return None
+    sock = wait_for(connect, 10, "s_server listens")
+    with sock:
+        return v2_hello(build_dir() / "bin/v2hello", sock, version, cert)
+
+
+@pytest.mark.parametrize("version", ["tlsv1", "tlsv12"])
+def test_v2_hello(rsa_shop, version):
+    port = 15061 if version == "tlsv1" else 15062
+    server = s_server(rsa_shop, version, port)
+    try:
+        proc, ours = begin(port, version, rsa_shop.client)
+        with ours:
+            ours.settimeout(20)
+            for text in (b"SNOITPO", b"x" * 9000, b"KCA"):
+                ours.sendall(text + b"\n")
+                got = b""
+                while not got.endswith(b"\n"):
+                    got += ours.recv(4096) or b"closed\n"
+                assert got == text[::-1] + b"\n"
+        assert proc.communicate(timeout=20)[1] == b"open\n"
+        assert proc.returncode == 0
+        # A server that is not content with us says so.
+        proc, ours = begin(port, version, rsa_shop.stranger)
+        ours.close()
+        assert b"alert" in proc.communicate(timeout=20)[1]
+    finally:
+        server.kill()
+        server.communicate()

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from sipcall import (ALLOW, T1, T2, Answer, Call, CallFailed, failure_ack,
                      response)
 from sipmsg import BadMessage, Msg, bracket, frame, host_port, parse
+from tlspeer import v2_hello
 
 __all__ = ["Answer", "Call", "CallFailed", "Loop", "Media", "Ua"]
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -109,14 +110,14 @@ class Logged:
 class _Stream(asyncio.Protocol):
     """A connection by TCP or TLS."""
 
-    def __init__(self, ua, kind="tcp"):
-        self.ua, self.buf, self.peer = ua, bytearray(), None
+    def __init__(self, ua, kind="tcp", peer=None):
+        self.ua, self.buf, self.peer = ua, bytearray(), peer
         self.kind = kind
         self.lost = self.mine = False
 
     def connection_made(self, transport):
         self.transport = transport
-        self.peer = transport.get_extra_info("peername")[:2]
+        self.peer = self.peer or transport.get_extra_info("peername")[:2]
         self.ua._conns[self.peer] = self
 
     def data_received(self, data):
@@ -180,6 +181,7 @@ class Ua:
         self.calls = []              # incoming, in order
         self.retry_tcp = True
         self._changed = asyncio.Condition()
+        self.v2_programs = []        # of connections by Tls.v2
         self._conns, self._client, self._server = {}, {}, {}
         self._dialogs, self._tasks = {}, set()
         loop.run(self._open())
@@ -237,6 +239,12 @@ class Ua:
                     conn.transport.write(b"\r\n\r\n")
         self.loop.run(go())
 
+    def leave_connections(self):
+        """Those that are up stay so, but what is sent takes new ones."""
+        async def go():
+            self._conns.clear()
+        self.loop.run(go())
+
     def close(self):
         async def go():
             tasks = list(self._tasks)
@@ -250,6 +258,9 @@ class Ua:
                 conn.transport.abort()
             await asyncio.sleep(0)
         self.loop.run(go())
+        for proc in self.v2_programs:
+            proc.terminate()
+            proc.communicate(timeout=5)
 
     # ---- transport -------------------------------------------------------
 
@@ -285,8 +296,14 @@ class Ua:
             how = {"ssl": self.tls.client(), "ssl_handshake_timeout": 5,
                    "server_hostname": self.tls.name or ""}
         await asyncio.wait_for(loop.sock_connect(sock, peer), 3)
+        if kind == "tls" and self.tls.v2:
+            with sock:
+                proc, sock = v2_hello(self.tls.v2[0], sock, self.tls.v2[1],
+                                      self.tls.cert)
+            self.v2_programs.append(proc)
+            how = {}
         _, proto = await loop.create_connection(
-            lambda: _Stream(self, kind), sock=sock, **how)
+            lambda: _Stream(self, kind, peer), sock=sock, **how)
         proto.mine = True
         return proto
 

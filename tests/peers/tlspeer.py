@@ -1,13 +1,31 @@
 """How a test peer speaks TLS."""
 
+import socket
 import ssl
+import subprocess
+
+
+def v2_hello(program, sock, version, cert):
+    """TLS on a connected socket, begun with an SSLv2-format ClientHello:
+    (the program that speaks it, a socket with what is said)."""
+    ours, its = socket.socketpair()
+    with its:
+        proc = subprocess.Popen(
+            [str(program), str(sock.fileno()), version, str(cert.pem),
+             str(cert.key)], stdin=its, stderr=subprocess.PIPE,
+            pass_fds=[sock.fileno()])
+    return proc, ours
 
 
 class Tls:
-    """Certificate, whom it trusts, whom it expects. Both ways mutual."""
+    """Certificate, whom it trusts, whom it expects. Both ways mutual.
+
+    v2: (program, version) of v2_hello, for connections from now on.
+    """
 
     def __init__(self, cert, trusted, name, port=5061, mutual=True,
                  version=None):
+        self.v2 = None
         self.cert, self.trusted, self.name = cert, trusted, name
         self.port, self.mutual, self.version = port, mutual, version
 
