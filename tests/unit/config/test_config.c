@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "sbcd/config/config.h"
+#include "sbcd/config/lint.h"
 #include "sbcd/config/tls.h"
 #include "sbcd/record/kinds.h"
 
@@ -492,6 +493,21 @@ static void workers_are_never_root(void **state)
 	assert_int_equal(uid, nobodys);
 }
 
+static void cloud_example_suits_its_peer(void **state)
+{
+	static const char file[] = "conf/sbcd-cloud.conf.example";
+	struct config *c = parse_file(file);
+	const struct config_agent *a = config_agent_find(c, "teams");
+
+	assert_non_null(a);
+	assert_non_null(a->tls);
+	assert_int_equal(a->address.port, 5061);
+	assert_string_equal(a->tls_names[0], "sip.pstnhub.microsoft.com");
+	if (config_lint(c, file, &errors))
+		fail_msg("%s", errors.text);
+	config_destroy(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -509,6 +525,7 @@ int main(void)
 		cmocka_unit_test(printed_defaults_are_parsed),
 		cmocka_unit_test(files_are_bounded),
 		cmocka_unit_test(workers_are_never_root),
+		cmocka_unit_test(cloud_example_suits_its_peer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
