@@ -128,6 +128,19 @@ def what_a_failover_excuses():
     assert blamed(CRASH, tcp(lambda: time.time() + 2)) == {"in-dialog"}
 
 
+def refused_connections_are_known():
+    class Said(str):
+        when = 7
+    mine = [Said("send to x: ConnectionRefusedError(111, \"Connect call "
+                 "failed ('10.10.0.10', 5060)\")"),
+            Said("ConnectionRefusedError: [Errno 111] refused"),
+            Said("[Errno 104] Connection reset by peer")]
+    other = [Said("SDP with no RTP/SAVP"), Said("CSeq 111 after 113")]
+    ua = Fake(errors=mine + other)
+    assert watch.refused(Fake(ua={"core": ua})) == [7, 7, 7]
+    assert ua.errors == other
+
+
 def srtp_is_noticed():
     quiet = {"unprotect_failed": 0, "rtcp_unprotect_failed": 0}
     fine = {"reused": 0, "unknown": 0, "capture_drops": 0, "reuses": []}
@@ -199,6 +212,7 @@ def a_pair_that_does_not_come_back_is_noticed():
 
 def main():
     for test in (each_is_noticed, what_a_failover_excuses, srtp_is_noticed,
+                 refused_connections_are_known,
                  one_leg_is_noticed, leaks_are_noticed,
                  a_pair_that_does_not_come_back_is_noticed):
         test()

@@ -187,12 +187,16 @@ def has_addresses(world, node):
     return False
 
 
+# As the kernel says it, and as asyncio repeats it.
+REFUSED = r"(Errno |Error\()(104|111|113)\b"
+
+
 def refused(world):
     """When user agents were refused TCP connections or lost them; forgets
     them."""
     when = []
     for ua in world.ua.values():
-        mine = [e for e in ua.errors if re.search(r"Errno (104|111|113)", e)]
+        mine = [e for e in ua.errors if re.search(REFUSED, e)]
         when += [e.when for e in mine]
         ua.errors[:] = [e for e in ua.errors if e not in mine]
     return when
