@@ -75,7 +75,7 @@ USES_config := config base
 USES_call := call config record hasync base
 USES_sip := sip call config record hasync base
 USES_media := media config record hasync base
-USES_cli := cli config record hasync base
+USES_cli := cli sip call config record hasync base
 USES_keeper := keeper media sip call config record hasync netif base
 LDLIBS := -lsofia-sip-ua -lnl-route-3 -lnl-3 -lnftables -lbpf -lcpg -lquorum \
 	-lvotequorum -lcmap -lconfuse -ljansson -lsmartcols -lsystemd \

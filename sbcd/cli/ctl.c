@@ -15,6 +15,7 @@
 #include "sbcd/config/config.h"
 #include "sbcd/config/lint.h"
 #include "sbcd/config/tls.h"
+#include "sbcd/sip/tls_config.h"
 
 /* The daemon's code for a request it does not understand. */
 enum { ANSWER_BAD_REQUEST = 2 };
@@ -276,7 +277,10 @@ static int check_config(const char *path, const char *node_path)
 	}
 	if (config_lint(config, path, &errors))
 		fputs(errors.text, stderr);
-	if (!node_path)
+	err = tls_config_check(config, path, (int64_t)time(NULL), &errors);
+	if (errors.count)
+		fputs(errors.text, stderr);
+	if (err || !node_path)
 		goto out;
 	err = -EINVAL;
 	node_text = read_config(node_path);

@@ -403,6 +403,26 @@ static void build_sip_config(struct config_build *b)
 			    &b->config->sip);
 }
 
+/* A certificate that anybody's authority signs proves nothing: it has to name
+ * a session agent. */
+static void check_mutual(struct config_build *b,
+			 const struct config_sip_interface *s)
+{
+	bool named = false;
+
+	for (size_t i = 0; i < b->config->agents_len; i++)
+		named |= b->config->agents[i].realm == s->realm &&
+			 b->config->agents[i].tls_names_len;
+	for (size_t i = 0; i < s->ports_len && !named; i++)
+		if (s->ports[i].tls && s->ports[i].tls->mutual)
+			parsed_error(b->parsed, s->ports[i].line,
+				     "tls-profile '%s' has mutual-authenticate "
+				     "= enabled, and no session-agent of realm "
+				     "'%s' has a name for a certificate to "
+				     "prove; give one transport = tls",
+				     s->ports[i].tls->name, s->realm->name);
+}
+
 void config_build_sip(struct config_build *b)
 {
 	struct config *c = b->config;
@@ -418,4 +438,7 @@ void config_build_sip(struct config_build *b)
 			  build_sip_interface);
 	config_build_each(b, "session-agent", CONFIG_AGENTS_MAX, build_agent);
 	config_build_each(b, "local-policy", CONFIG_POLICIES_MAX, build_policy);
+	for (size_t i = 0; i < c->sip_interfaces_len; i++)
+		if (c->sip_interfaces[i].realm)
+			check_mutual(b, &c->sip_interfaces[i]);
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "sbcd/base/log.h"
+#include "sbcd/sip/tls_config.h"
 
 enum { CLUSTER_KEY_SIZE = 32, SMALL_FILE_MAX = 256 };
 
@@ -54,6 +55,11 @@ int files_read_config(struct keeper *k, const struct keeper_params *p)
 				    errors);
 	if (!err && !err2)
 		err = print_errors(config_check(k->config, &k->node, errors),
+				   errors);
+	if (!err && !err2)
+		err = print_errors(tls_config_check(k->config, p->config_file,
+						    (int64_t)time(NULL),
+						    errors),
 				   errors);
 	free(errors);
 	k->worker_text = node_text;

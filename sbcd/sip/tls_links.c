@@ -14,6 +14,7 @@
 #include "sbcd/config/tls.h"
 #include "sbcd/sip/ocsp_desk.h"
 #include "sbcd/sip/sip_int.h"
+#include "sbcd/sip/tls_config.h"
 #include "sbcd/sip/tls_conn.h"
 #include "sbcd/sip/tls_profile.h"
 #include "sbcd/sip/tls_reason.h"
@@ -80,44 +81,6 @@ struct tls_links {
 /* ---- profiles -------------------------------------------------------------
  */
 
-/* Both enums have the same order. */
-_Static_assert((int)CONFIG_TLS_1_3 == (int)TLS_VERSION_1_3 &&
-		       (int)CONFIG_PEER_EKU_ANY == (int)TLS_PEER_EKU_ANY,
-	       "tls-profile");
-
-static int with_params(const struct config_tls_profile *cfg,
-		       struct tls_profile **create, struct tls_profile *reload,
-		       struct tls_profile_error *err)
-{
-	const char *trusted[CONFIG_TLS_TRUSTED_MAX];
-	const char *crls[CONFIG_TLS_TRUSTED_MAX];
-	struct tls_profile_params p = {
-		.name = cfg->name,
-		.certificate = cfg->certificate,
-		.key = cfg->key,
-		.trusted = trusted,
-		.trusted_len = (unsigned)cfg->trusted_len,
-		.crls = crls,
-		.crls_len = (unsigned)cfg->crls_len,
-		.verify_depth = cfg->verify_depth,
-		.cipher_list = cfg->ciphers,
-		.version = (enum tls_version)cfg->version,
-		.minimum = (enum tls_version)cfg->minimum,
-		.maximum = (enum tls_version)cfg->maximum,
-		.peer_eku = (enum tls_peer_eku)cfg->peer_eku,
-		.mutual = cfg->mutual,
-		.status_check = cfg->status_check,
-		.ignore_dead_responder = cfg->ignore_dead_responder,
-	};
-
-	for (size_t i = 0; i < cfg->trusted_len; i++)
-		trusted[i] = cfg->trusted[i];
-	for (size_t i = 0; i < cfg->crls_len; i++)
-		crls[i] = cfg->crls[i];
-	return create ? tls_profile_create(create, &p, err)
-		      : tls_profile_reload(reload, &p, err);
-}
-
 int tls_links_create(struct sip_worker *w)
 {
 	const struct config_tls *cfg = w->config->tls;
@@ -131,7 +94,7 @@ int tls_links_create(struct sip_worker *w)
 		int err;
 
 		p->cfg = &cfg->profiles[i];
-		err = with_params(p->cfg, &p->tls, NULL, &why);
+		err = tls_config_create(&p->tls, p->cfg, &why);
 		if (err) {
 			log_err("event=tls-profile result=failed line=%d text=\"%s\"",
 				p->cfg->line, why.text);
@@ -169,13 +132,13 @@ const char *tls_links_reload(struct sip_worker *w)
 	for (size_t i = 0; i < w->tls->profiles_len; i++) {
 		struct tls_profile *probe;
 
-		if (with_params(w->tls->profiles[i].cfg, &probe, NULL, &why))
+		if (tls_config_create(&probe, w->tls->profiles[i].cfg, &why))
 			goto failed;
 		tls_profile_destroy(probe);
 	}
 	for (size_t i = 0; i < w->tls->profiles_len; i++)
-		if (with_params(w->tls->profiles[i].cfg, NULL,
-				w->tls->profiles[i].tls, &why))
+		if (tls_config_reload(w->tls->profiles[i].tls,
+				      w->tls->profiles[i].cfg, &why))
 			goto failed;
 	/* That was on a certificate that may be another one now. */
 	for (size_t i = 0; i < w->tls->profiles_len; i++)

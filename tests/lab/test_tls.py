@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import pwd
 import re
 import socket
 import ssl
@@ -80,8 +81,9 @@ def workshop(directory):
     shop.sbc = shop.make("sbc", between, names=[SBC], eku=both)
     for side, name in PEER.items():
         setattr(shop, side, shop.make(side, between, names=[name], eku=both))
-    # The workers read them as somebody else.
-    shop.sbc.key.chmod(0o644)
+    # The workers read it as somebody else.
+    os.chown(shop.sbc.key, 0, pwd.getpwnam("nobody").pw_gid)
+    shop.sbc.key.chmod(0o640)
     return shop
 
 

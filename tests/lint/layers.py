@@ -24,7 +24,7 @@ BELOW = {
     "media": {"base", "hasync", "record", "config"},
     "keeper": {"base", "hasync", "netif", "record", "config", "call", "sip",
                "media"},
-    "cli": {"base", "hasync", "record", "config"},
+    "cli": {"base", "hasync", "record", "config", "sip"},
 }
 
 # Third-party headers and the one module that may see each.

@@ -1,0 +1,117 @@
+/* tls_config: the files of a configuration, looked at before it is used. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "sbcd/sip/tls_config.h"
+#include "sbcd/sip/tls_profile.h"
+#include "tests/unit/sip/tls_certs.h"
+
+static struct config_errors errors;
+
+static int setup(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-256");
+
+	umask(0027);
+	assert_non_null(mkdtemp(dir));
+	make("root", NULL, NULL, 100, key);
+	make("ours", "root", "serverAuth,clientAuth", 90, key);
+	make("short", "root", "serverAuth,clientAuth", 10, key);
+	make("old", "root", "serverAuth,clientAuth", -1, key);
+	make("foreign", "root", "serverAuth,clientAuth", 90, other);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(other);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	static const char *const names[] = {"root", "ours", "short", "old",
+					    "foreign"};
+
+	remove_all(names, sizeof(names) / sizeof(names[0]));
+	return 0;
+}
+
+/* Its result; what it says begins with what is wanted, or is nothing. */
+static void check(const char *cert, const char *key, int want,
+		  const char *what)
+{
+	struct config_tls tls = {.profiles_len = 1};
+	struct config_tls_profile *p = &tls.profiles[0];
+	struct config c = {.tls = &tls};
+	int err;
+
+	strcpy(p->name, "edge");
+	strcpy(p->ciphers, "DEFAULT");
+	p->line = 7;
+	p->version = CONFIG_TLS_1_2;
+	p->verify_depth = 5;
+	snprintf(p->certificate, sizeof(p->certificate), "%s",
+		 path(cert, "crt"));
+	snprintf(p->key, sizeof(p->key), "%s", path(key, "key"));
+	snprintf(p->trusted[0], sizeof(p->trusted[0]), "%s",
+		 path("root", "crt"));
+	p->trusted_len = 1;
+	err = tls_config_check(&c, "f", (int64_t)time(NULL), &errors);
+	if (err != want || (what ? strncmp(errors.text, what, strlen(what)) != 0
+				 : errors.count != 0))
+		fail_msg("%d, not %d '%s': %s", err, want, what ? what : "",
+			 errors.text);
+}
+
+static void good_files(void **state)
+{
+	check("ours", "ours", 0, NULL);
+}
+
+static void a_certificate_that_runs_out(void **state)
+{
+	check("short", "short", 0,
+	      "f:7: warning: certificate '/CN=short' of tls-profile 'edge' "
+	      "expires in ");
+	check("old", "old", 0,
+	      "f:7: warning: certificate '/CN=old' of tls-profile 'edge' has "
+	      "expired");
+}
+
+static void files_that_do_not_do(void **state)
+{
+	check("ours", "none", -EINVAL, "f:7: ");
+	assert_non_null(strstr(errors.text, "none.key"));
+	check("none", "ours", -EINVAL, "f:7: ");
+	assert_non_null(strstr(errors.text, "none.crt"));
+	check("ours", "foreign", -EINVAL, "f:7: ");
+}
+
+static void a_key_for_everybody(void **state)
+{
+	assert_int_equal(chmod(path("ours", "key"), 0644), 0);
+	check("ours", "ours", -EINVAL, "f:7: private key '");
+	assert_non_null(strstr(errors.text, "chmod 640"));
+	assert_int_equal(chmod(path("ours", "key"), 0640), 0);
+	check("ours", "ours", 0, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(good_files),
+		cmocka_unit_test(a_certificate_that_runs_out),
+		cmocka_unit_test(files_that_do_not_do),
+		cmocka_unit_test(a_key_for_everybody),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
