@@ -352,6 +352,24 @@ static void check_pattern(struct config_build *b, cfg_t *sec,
 			     text, option);
 }
 
+static void build_outside(struct config_build *b, cfg_t *sec,
+			  struct config_policy *p)
+{
+	for (unsigned i = 0; i < cfg_size(sec, "other-methods"); i++) {
+		const char *name = cfg_getnstr(sec, "other-methods", i);
+		uint8_t bit = config_outside_bit(name);
+
+		if (!bit)
+			parsed_error(b->parsed,
+				     parsed_option_line(b->parsed, sec,
+							"other-methods"),
+				     "'%.64s' is none of other-methods; write "
+				     "NOTIFY, MESSAGE or OPTIONS",
+				     name);
+		p->outside |= bit;
+	}
+}
+
 static void build_policy(struct config_build *b, cfg_t *sec)
 {
 	struct config *c = b->config;
@@ -363,6 +381,7 @@ static void build_policy(struct config_build *b, cfg_t *sec)
 	p->from_realm = ref_realm(b, sec, "from-realm");
 	check_pattern(b, sec, "from", p->from);
 	check_pattern(b, sec, "to", p->to);
+	build_outside(b, sec, p);
 	p->next_hop = hop ? config_agent_find(c, hop) : NULL;
 	if (!hop)
 		parsed_error(b->parsed, p->line,

@@ -226,6 +226,14 @@ const struct config_policy *config_route(const struct config *c,
 	return best;
 }
 
+uint8_t config_outside_bit(const char *method)
+{
+	return !strcmp(method, "NOTIFY")    ? OUTSIDE_NOTIFY
+	       : !strcmp(method, "OPTIONS") ? OUTSIDE_OPTIONS
+	       : !strcmp(method, "MESSAGE") ? OUTSIDE_MESSAGE
+					    : 0;
+}
+
 const struct addr *config_nif_address(const struct config_nif *n,
 				      uint8_t family)
 {

@@ -123,12 +123,23 @@ struct config_agent { /* session-agent */
 	size_t tls_names_len;
 };
 
+/* Of local-policy: requests outside calls; bits. */
+enum config_outside {
+	OUTSIDE_NOTIFY = 1,
+	OUTSIDE_OPTIONS = 2,
+	OUTSIDE_MESSAGE = 4,
+};
+
 struct config_policy { /* local-policy */
 	int line;
 	const struct config_realm *from_realm;
 	char from[256], to[256]; /* user part patterns: "*", "123*" … */
 	const struct config_agent *next_hop;
+	uint8_t outside; /* enum config_outside */
 };
+
+/* The bit of a method, 0: it never passes outside a call. */
+uint8_t config_outside_bit(const char *method);
 
 struct config_sip_options { /* sip-config */
 	uint32_t max_forwards_min;

@@ -383,6 +383,12 @@ static const struct option_spec policy_options[] = {
 	 .type = OPT_NAME,
 	 NO_TARGET,
 	 .help = "session-agent the call goes to"},
+	{.name = "other-methods",
+	 .type = OPT_LIST,
+	 .def = "",
+	 NO_TARGET,
+	 .help = "requests outside calls that go there too: NOTIFY, MESSAGE, "
+		 "OPTIONS for a user"},
 	END,
 };
 

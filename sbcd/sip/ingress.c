@@ -215,8 +215,14 @@ static void dispatch_new(struct sip_agent *a, const struct config_agent *agent,
 			 const sip_t *sip)
 {
 	struct call_answer answer = {0};
-	int status;
+	int status = outside_request(a, m, irq);
 
+	if (!status)
+		return;
+	if (status > 0) {
+		ingress_refuse(irq, sip, status, NULL);
+		return;
+	}
 	switch (m->method) {
 	case METHOD_OPTIONS:
 		ingress_refuse(irq, sip, 200, NULL);

@@ -44,6 +44,7 @@ struct sip_agent {
 struct barrier;
 struct conn;
 struct held;
+struct outside;
 struct ping;
 struct tls_links;
 struct tls_state;
@@ -66,6 +67,8 @@ struct sip_worker {
 	struct conn *conns; /* connections of the node before us */
 	struct tls_links *tls;
 	struct tls_state *tls_state; /* NULL: no tls-profile */
+	struct outside *outside; /* requests passed on outside calls */
+	size_t outside_len;
 	struct steady steady; /* of all timers, the stack's too */
 	uint64_t epoch;
 	bool draining; /* new calls are for another node */
@@ -230,6 +233,15 @@ int conns_record(struct sip_worker *w, const struct ha_key *key,
 /* Ends what the peers still take for connections. */
 void conns_turn(struct sip_worker *w, uint64_t now_ms);
 void conns_destroy(struct sip_worker *w);
+
+/* ---- outside.c: requests outside calls
+ * -----------------------------------------
+ */
+/* Passed on by a local-policy: 0, takes `irq`. -ENOENT: none passes it. Else
+ * the status to refuse with. */
+int outside_request(struct sip_agent *a, const struct call_message *m,
+		    nta_incoming_t *irq) __attribute__((warn_unused_result));
+void outside_destroy(struct sip_worker *w);
 
 /* ---- query.c
  * ------------------------------------------------------------------------

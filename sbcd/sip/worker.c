@@ -340,6 +340,7 @@ static void finish(struct sip_worker *w)
 	if (w->pings)
 		pings_destroy(w);
 	conns_destroy(w);
+	outside_destroy(w);
 	b2bua_destroy(w->b2bua);
 	outbox_destroy(w);
 	agents_destroy(w);

@@ -1,5 +1,6 @@
 """SIP over mutual TLS: calls, refusals with their reasons, take-overs."""
 
+import contextlib
 import datetime
 import os
 import pwd
@@ -49,6 +50,7 @@ local-policy {{
 	from-realm = {other}
 	to = "{to}"
 	next-hop = "{name}"
+	other-methods = {{NOTIFY, OPTIONS, MESSAGE}}
 }}
 """
 
@@ -58,6 +60,10 @@ def config(shop, options="", agents=True, ping=10):
     text = (Path(__file__).parent / "sbcd.conf").read_text()
     text = text.replace('port tcp { }',
                         'port tcp { }\n\tport tls { tls-profile = edge }')
+    for hop in ("cucm", "o365"):
+        text = text.replace(f'next-hop = "{hop}"\n',
+                            f'next-hop = "{hop}"\n\tother-methods = '
+                            "{NOTIFY, OPTIONS, MESSAGE}\n")
     text += PROFILE.format(name="edge", cert=shop.sbc, trusted=shop.root,
                            options=options)
     if not agents:
@@ -150,6 +156,43 @@ def test_call(w, frm, to, prefix):
     assert pair[1].bye(10).status == 200
     for leg in pair:
         leg.wait("ended", timeout=10)
+
+
+# ---- outside calls ---------------------------------------------------------
+
+LAMP = [("Event", "message-summary"), ("Subscription-State", "terminated"),
+        ("Content-Type", "application/simple-message-summary")]
+
+
+def outside(w, frm, user, method="NOTIFY", timeout=20):
+    ua, side = w.ua[frm], frm.split("-")[0]
+    port = 5061 if ua.transport == "tls" else 5060
+    uri = f"sip:{user}@{vip(side)}"
+    body = b"Messages-Waiting: yes\r\n" if method == "NOTIFY" else b""
+    return ua.request(method, uri, (vip(side), port), timeout=timeout,
+                      headers=LAMP if method == "NOTIFY" else [], body=body)
+
+
+@pytest.mark.parametrize("frm,to,prefix", CASES)
+@pytest.mark.parametrize("method", ["NOTIFY", "OPTIONS"])
+def test_outside_of_calls(w, frm, to, prefix, method):
+    """The lamp of a phone: from the voice mail system to the PBX."""
+    user = w.user(prefix)
+    w.ua[to].accepts = {"NOTIFY", "OPTIONS"}
+    assert outside(w, frm, user, method).status == 200
+    [got] = [m for m in w.ua[to].received(method) if user in m.uri]
+    if method == "NOTIFY":
+        assert got.get("Event") == "message-summary"
+        assert got.body == b"Messages-Waiting: yes\r\n"
+    w.ua[to].accepts = {"OPTIONS"}
+    user = w.user(prefix)
+    want = 405 if method == "NOTIFY" else 200
+    assert outside(w, frm, user, method).status == want
+
+
+def test_outside_of_calls_what_no_policy_passes(w):
+    user = w.user("tls")
+    assert outside(w, "core", user, "PUBLISH").status == 405
 
 
 # ---- who is refused, and what is said of it --------------------------------
@@ -328,6 +371,84 @@ def test_a_server_that_is_somebody_else(w):
     assert 'session-agent "cloud-wrong"' in section
 
 
+# ---- floods and renewals ---------------------------------------------------
+
+def memory_kb(w, node):
+    """What the SIP worker holds."""
+    text = Path(f"/proc/{w.lab.pid_of(node, 'sip')}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", text)[1])
+
+
+def test_connections_leave_no_memory_behind(w):
+    active, _ = w.settled()
+    ctx = good(w).client()
+
+    def some(n):
+        for _ in range(n):
+            with plain(w) as sock:
+                sock.sendall(b"0123456789")
+            assert attempt(w, None, ctx=ctx)
+    some(100)
+    before = memory_kb(w, active)
+    some(400)
+    assert memory_kb(w, active) - before < 2048
+    wait_for(lambda: not [c for c in show_tls(w, active)["connections"]
+                          if c["peer"].startswith("10.20.0.1:")], 10,
+             "connections that were closed are gone")
+
+
+def test_one_source_cannot_take_all_places(w):
+    """100 connections from one address; the rest is for others."""
+    active, _ = w.settled()
+    refused = w.lab.sbcctl(active, "show", "counters")["workers"][
+        "sip_conns_refused"]
+    socks = [plain(w) for _ in range(100)]
+    try:
+        with plain(w) as one_more:
+            with contextlib.suppress(ConnectionResetError):
+                assert one_more.recv(1) == b""
+        assert w.lab.sbcctl(active, "show", "counters")["workers"][
+            "sip_conns_refused"] > refused
+        w.hang_up(w.establish(1, frm="cloud-tls", to="core", media=False))
+    finally:
+        for sock in socks:
+            sock.close()
+    wait_for(lambda: attempt(w, good(w)), 10, "its places are free again")
+
+
+def test_certificate_renewed_under_a_call(w):
+    active, _ = w.settled()
+    shop, old = w.shop, {f: f.read_bytes() for f in (w.shop.sbc.pem,
+                                                     w.shop.sbc.key)}
+    pair = w.establish(1, frm="cloud-tls", to="core", media=False)[0]
+    conns = w.ua["cloud-tls"].connections()
+
+    def serial():
+        ctx = good(w).client()
+        with ctx.wrap_socket(plain(w), server_hostname=SBC) as sock:
+            return sock.getpeercert()["serialNumber"]
+    first = serial()
+    new = shop.make("sbc-new", shop.sbc.issuer, names=[SBC],
+                    eku="serverAuth,clientAuth")
+    try:
+        # Half of a renewal is none.
+        shop.sbc.pem.write_bytes(new.pem.read_bytes())
+        with pytest.raises(Exception, match="edge"):
+            w.lab.sbcctl(active, "cert", "reload")
+        assert serial() == first
+        shop.sbc.key.write_bytes(new.key.read_bytes())
+        assert w.lab.sbcctl(active, "cert", "reload")["reloaded"]
+        assert serial() != first
+        for leg in pair:
+            assert leg.request("INFO").status == 200
+        assert set(conns) <= set(w.ua["cloud-tls"].connections())
+    finally:
+        for path, data in old.items():
+            path.write_bytes(data)
+        w.lab.sbcctl(active, "cert", "reload")
+    w.hang_up([pair])
+
+
 # ---- take-over -------------------------------------------------------------
 
 def measured(w, node):
@@ -366,6 +487,20 @@ def test_calls_over_two_power_losses(w):
     w.settled(30)
     w.hang_up(pairs)
     checks.one_owner(watch)
+
+
+def test_lamp_lit_while_nobody_serves(w):
+    """The peer repeats it; the next node passes it on once."""
+    active, standby = w.settled(30)
+    user = w.user("c")
+    w.ua["core"].accepts = {"NOTIFY", "OPTIONS"}
+    assert outside(w, "cloud-tls", w.user("c")).status == 200
+    w.lab.kill(active, "power")
+    assert outside(w, "cloud-tls", user, timeout=32).status == 200
+    w.wait_role(standby, "ACTIVE", 10)
+    assert [m for m in w.ua["core"].received("NOTIFY") if user in m.uri]
+    w.lab.start(active)
+    w.settled(30)
 
 
 @pytest.mark.slow

@@ -180,6 +180,7 @@ class Ua:
         self.log, self.errors = [], Errors()
         self.calls = []              # incoming, in order
         self.retry_tcp = True
+        self.accepts = {"OPTIONS"}   # outside dialogs
         self._changed = asyncio.Condition()
         self.v2_programs = []        # of connections by Tls.v2
         self._conns, self._client, self._server = {}, {}, {}
@@ -457,10 +458,10 @@ class Ua:
             call._take_invite(msg, reply)
             self.calls.append(call)
             await call._serve()
-        elif msg.method == "OPTIONS":
-            await reply(response(msg, 200).add("Allow", ALLOW))
         elif msg.to_tag or msg.method == "BYE":
             await reply(response(msg, 481))
+        elif msg.method in self.accepts:
+            await reply(response(msg, 200).add("Allow", ALLOW))
         else:
             await reply(response(msg, 405).add("Allow", ALLOW))
 
