@@ -288,3 +288,16 @@ bool config_tls_is_old(const struct config_tls_profile *p)
 {
 	return p->version < CONFIG_TLS_1_2;
 }
+
+unsigned config_old_tls_ports(const struct config *c)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < c->sip_interfaces_len; i++) {
+		const struct config_sip_interface *s = &c->sip_interfaces[i];
+
+		for (size_t k = 0; k < s->ports_len; k++)
+			n += s->ports[k].tls && config_tls_is_old(s->ports[k].tls);
+	}
+	return n;
+}

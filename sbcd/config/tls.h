@@ -59,5 +59,7 @@ const struct config_tls_profile *config_tls_find(const struct config_tls *t,
 /* Lets in what is below TLS 1.2, or an SSLv2-format hello: such a listener
  * is for known peers only. */
 bool config_tls_is_old(const struct config_tls_profile *p);
+/* How many ports there are with such a profile. */
+unsigned config_old_tls_ports(const struct config *c);
 
 #endif

@@ -96,6 +96,23 @@ static void assess_agents(struct health *h, const struct health_facts *f)
 		       f->agent_groups_down);
 }
 
+/* To be known as long as it is so; no reason to move a call, which the peer
+ * would meet in the same way. */
+static void assess_tls(struct health *h, const struct health_facts *f)
+{
+	if (f->old_tls_ports)
+		deduct(h, "tls-version", 0,
+		       "%u ports take what is below TLS 1.2",
+		       f->old_tls_ports);
+	if (f->certificate_ends && f->certificate_days < 0)
+		deduct(h, "certificate", 0,
+		       "a certificate of ours has expired, see show tls");
+	else if (f->certificate_ends)
+		deduct(h, "certificate", 0,
+		       "a certificate of ours expires in %d days, see show tls",
+		       f->certificate_days);
+}
+
 /* What people want: below every threshold; maintenance is no health at all. */
 static void assess_service(struct health *h, const struct health_facts *f)
 {
@@ -116,6 +133,7 @@ void health_assess(struct health *out, const struct health_facts *f)
 	assess_workers(out, f);
 	assess_pair(out, f);
 	assess_agents(out, f);
+	assess_tls(out, f);
 	assess_service(out, f);
 	if (f->disk_failed)
 		deduct(out, "disk", 10, "the state directory is not writable");

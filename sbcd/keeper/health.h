@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HEALTH_DEDUCTIONS_MAX = 24, HEALTH_WHY_SIZE = 96 };
+enum { HEALTH_DEDUCTIONS_MAX = 28, HEALTH_WHY_SIZE = 96 };
 
 /* What is known. */
 struct health_facts {
@@ -37,6 +37,10 @@ struct health_facts {
 	int64_t clock_skew_ms; /* ... the peer's minus ours */
 	bool draining, maintenance;
 	unsigned agents_down, agent_groups_down; /* of those pinged */
+	unsigned old_tls_ports; /* that take what is below TLS 1.2 */
+	/* The first of our certificates runs out in less than a month. */
+	bool certificate_ends;
+	int certificate_days; /* below 0: it has */
 };
 
 struct health_deduction {

@@ -9,10 +9,13 @@
 #include <systemd/sd-daemon.h>
 #include "sbcd/base/clock.h"
 #include "sbcd/base/log.h"
+#include "sbcd/config/tls.h"
 #include "sbcd/keeper/keeper_int.h"
 #include "sbcd/record/record.h"
 
 enum {
+	DAY_S = 24 * 3600,
+	CERTIFICATE_WARN_S = 30 * DAY_S,
 	VERIFY_TURNS = 20, /* of 100 ms */
 	PING_TURNS = 10,
 	PATH_ALIVE_MS = 1000,
@@ -99,6 +102,17 @@ static void note_commits(struct keeper *k, uint64_t now_ms)
 	k->commit_timeouts_seen = stats.commit_timeouts;
 }
 
+static void assess_certificates(const struct keeper *k, struct health_facts *f)
+{
+	int64_t left_s = k->certificates_end_s -
+			 (int64_t)(clock_wall_ms() / 1000);
+
+	if (!k->certificates_end_s || left_s > CERTIFICATE_WARN_S)
+		return;
+	f->certificate_ends = true;
+	f->certificate_days = left_s < 0 ? -1 : (int)(left_s / DAY_S);
+}
+
 static void assess(struct keeper *k, uint64_t now_ms)
 {
 	const struct roles *r = &k->roles;
@@ -131,11 +145,13 @@ static void assess(struct keeper *k, uint64_t now_ms)
 		.agents_down = role_serves(k) ? k->agents_down : 0,
 		.agent_groups_down = role_serves(k) ? k->agent_groups_down : 0,
 		.maintenance = k->service.state == SERVICE_MAINTENANCE,
+		.old_tls_ports = config_old_tls_ports(k->config),
 		.commit_timeouts =
 			k->commit_timeout_ms &&
 			now_ms - k->commit_timeout_ms < COMMIT_ALARM_MS,
 	};
 
+	assess_certificates(k, &f);
 	cdr_glue_assess(k, &f, now_ms);
 	beat_get_view(k->beat, &view);
 	f.ha_paths_alive = paths_alive(&view, 0, k->node.ha_len, now_ms);

@@ -180,6 +180,7 @@ struct keeper {
 	uint64_t ping_ms[HUB_WORKERS]; /* unanswered since, 0 = none */
 	struct pulse media_pulse;
 	unsigned agents_down, agent_groups_down; /* the SIP worker's word */
+	int64_t certificates_end_s; /* likewise: the first one; 0 = none */
 	struct query queries[KEEPER_QUERIES_MAX];
 	uint64_t next_token;
 	bool quiet;

@@ -139,6 +139,8 @@ static void on_pong(struct keeper *k, enum hub_worker w,
 	said = json_loadb(m->value, m->size, 0, NULL);
 	k->agents_down = small_number(said, "down");
 	k->agent_groups_down = small_number(said, "groups-down");
+	k->certificates_end_s =
+		json_integer_value(json_object_get(said, "certificates-end"));
 	json_decref(said);
 }
 

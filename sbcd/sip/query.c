@@ -57,6 +57,15 @@ static json_t *takeover(struct sip_worker *w)
 			 "first-tls-us", (json_int_t)guard_first_us(true));
 }
 
+static json_t *pong(const struct sip_worker *w)
+{
+	json_t *o = pings_summary(w);
+
+	json_object_set_new(o, "certificates-end",
+			    json_integer((json_int_t)tls_links_end_s(w)));
+	return o;
+}
+
 static json_t *tls_reload(struct sip_worker *w)
 {
 	const char *why = tls_links_reload(w);
@@ -121,7 +130,7 @@ void query_answer(struct sip_worker *w, uint64_t token, const char *json)
 	const char *cmd = json_string_value(json_object_get(q, "cmd"));
 
 	if (cmd && !strcmp(cmd, "ping"))
-		reply(w, token, pings_summary(w));
+		reply(w, token, pong(w));
 	else if (cmd && !strcmp(cmd, "stats"))
 		reply(w, token, stats(w));
 	else if (cmd && !strcmp(cmd, "takeover"))

@@ -162,6 +162,18 @@ struct tls_profile *tls_links_profile(const struct sip_worker *w, size_t i,
 	return w->tls->profiles[i].tls;
 }
 
+int64_t tls_links_end_s(const struct sip_worker *w)
+{
+	int64_t first_s = 0;
+	struct tls_expiry e;
+
+	for (size_t i = 0; i < w->tls->profiles_len; i++)
+		if (!tls_profile_expiry(w->tls->profiles[i].tls, &e) &&
+		    (!first_s || e.wall_s < first_s))
+			first_s = e.wall_s;
+	return first_s;
+}
+
 static struct profile *find_profile(struct sip_worker *w, const char *name)
 {
 	for (size_t i = 0; i < w->tls->profiles_len; i++)

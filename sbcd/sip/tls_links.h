@@ -39,6 +39,8 @@ void tls_links_destroy(struct sip_worker *w);
  * have. NULL or why nothing was changed; live until the next call.
  */
 const char *tls_links_reload(struct sip_worker *w);
+/* When the first of our certificates runs out, since 1970; 0: there is none. */
+int64_t tls_links_end_s(const struct sip_worker *w);
 /* {"profiles", "connections", "failures"} */
 json_t *tls_links_json(const struct sip_worker *w);
 

@@ -449,6 +449,35 @@ def test_certificate_renewed_under_a_call(w):
     w.hang_up([pair])
 
 
+@pytest.mark.parametrize("options,name", [
+    ("tls-version = compatibility", "tls-version"),
+    ("end-soon", "certificate")])
+def test_alarms_that_stand(tmp_path_factory, shop, options, name):
+    """Seen in `show health`, and no reason to move calls. Below TLS 1.2 only
+    addresses of session agents are let in."""
+    old = SimpleNamespace(**vars(shop))
+    if options == "end-soon":
+        old.sbc = shop.make("soon", shop.sbc.issuer, names=[SBC], days=9,
+                            eku="serverAuth,clientAuth")
+        os.chown(old.sbc.key, 0, pwd.getpwnam("nobody").pw_gid)
+        old.sbc.key.chmod(0o640)
+        options = ""
+    world = tls_world(tmp_path_factory, old, media=False, options=options)
+    try:
+        active, _ = world.settled()
+        health = wait_for(lambda: next(
+            (h for h in [world.lab.sbcctl(active, "show", "health")]
+             if name in {d["name"] for d in h["deductions"]}), None), 20,
+            f"{name} in show health")
+        assert health["score"] == 100, health
+        if name == "tls-version":
+            assert attempt(world, good(world)) is None
+            world.hang_up(world.establish(1, frm="cloud-tls", to="core",
+                                          media=False))
+    finally:
+        world.close()
+
+
 # ---- take-over -------------------------------------------------------------
 
 def measured(w, node):

@@ -80,6 +80,30 @@ static void every_fact_counts(void **state)
 	}
 }
 
+/* To be seen, and nothing else. */
+static void tls_is_an_alarm_without_points(void **state)
+{
+	struct health_facts f = well();
+	struct health h;
+
+	f.old_tls_ports = 2;
+	health_assess(&h, &f);
+	assert_int_equal(h.len, 1);
+	assert_string_equal(h.deductions[0].name, "tls-version");
+	assert_int_equal(h.score, 100);
+	f.old_tls_ports = 0;
+	f.certificate_ends = true;
+	f.certificate_days = 12;
+	health_assess(&h, &f);
+	assert_int_equal(h.len, 1);
+	assert_non_null(strstr(h.deductions[0].why, "in 12 days"));
+	f.certificate_days = -1;
+	health_assess(&h, &f);
+	assert_string_equal(h.deductions[0].name, "certificate");
+	assert_non_null(strstr(h.deductions[0].why, "has expired"));
+	assert_int_equal(h.score, 100);
+}
+
 /* What the peer may not reach either moves nothing by itself. */
 static void agents_alone_move_nothing(void **state)
 {
@@ -144,6 +168,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_well_node_has_all_points),
 		cmocka_unit_test(every_fact_counts),
+		cmocka_unit_test(tls_is_an_alarm_without_points),
 		cmocka_unit_test(agents_alone_move_nothing),
 		cmocka_unit_test(one_lost_gateway_is_enough),
 		cmocka_unit_test(never_below_zero),
