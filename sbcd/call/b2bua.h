@@ -104,6 +104,12 @@ struct call_ops {
 	 * is committed. 0 or -errno, then nothing was sent. */
 	int (*request)(void *ctx, struct txn *t, const struct rec_dialog *d,
 		       const struct call_send *s, uint64_t token);
+	/*
+	 * The request of `old` once more, as `t` with its number, to where `d`
+	 * says now. As request; -EACCES: not to there.
+	 */
+	int (*redirect)(void *ctx, struct txn *t, const struct txn *old,
+			const struct rec_dialog *d, uint64_t token);
 	/* A 2xx to an INVITE, or what has an rseq, is copied to t->response.
 	 * b2bua_sent() follows when it has left. */
 	int (*response)(void *ctx, struct txn *t, const struct rec_dialog *d,

@@ -6,6 +6,8 @@
 #include "sbcd/base/log.h"
 #include "sbcd/call/b2bua_int.h"
 
+enum { REDIRECTS_MAX = 5 };
+
 static void copy(char *out, size_t size, const char *in)
 {
 	snprintf(out, size, "%s", in ? in : "");
@@ -511,6 +513,51 @@ static void answered(struct txn *t, const struct call_message *m)
 	log_info("event=call-answered call=%016llx", (unsigned long long)c->id);
 }
 
+/*
+ * RFC 3261 section 8.1.3.4: the same INVITE with the next number, to where the
+ * peer says. The numbers of a call that is not answered yet count how often.
+ */
+static int redirect(struct txn *t, const struct call_message *m)
+{
+	struct call *c = t->call;
+	struct b2bua *b = c->owner;
+	uint64_t token = store_token(b);
+	struct rec_dialog d;
+	struct txn *again;
+	int err;
+
+	if (!t->pair || t->cancelled || t->cseq > REDIRECTS_MAX ||
+	    leg_load(t->leg, &d))
+		return -EINVAL;
+	err = txn_create(t->leg, TXN_CLIENT, METHOD_INVITE, &again);
+	if (err)
+		return err;
+	copy(d.remote_target, sizeof(d.remote_target), m->contact);
+	d.remote_tag[0] = d.route[0] = '\0';
+	d.state = DIALOG_TRYING;
+	again->cseq = d.invite_cseq = leg_next_cseq(t->leg, &d);
+	again->delayed = t->delayed;
+	again->transport = t->transport;
+	err = b->ops->redirect(b->ctx, again, t, &d, token);
+	if (err) {
+		txn_free(again);
+		return err;
+	}
+	again->pair = t->pair;
+	again->pair->pair = again;
+	t->pair = NULL;
+	txn_wait(again);
+	store_txn_dirty(again);
+	store_txn_dirty(again->pair);
+	txn_free(t);
+	if (leg_store(again->leg, &d))
+		log_rated(LOG_ERR, "event=dialog-store result=failed");
+	store_commit(c, token);
+	log_info("event=call-redirected call=%016llx to=\"%s\"",
+		 (unsigned long long)c->id, m->contact);
+	return 0;
+}
+
 void setup_response(struct txn *t, const struct call_message *m)
 {
 	struct call *c = t->call;
@@ -532,6 +579,9 @@ void setup_response(struct txn *t, const struct call_message *m)
 		answered(t, m);
 		return;
 	}
+	if (m->status == 302 && m->contact && *m->contact &&
+	    c->state != CALL_ENDING && !redirect(t, m))
+		return;
 	if (!t->delayed && c->state != CALL_ENDING)
 		c->owner->ops->offer_refused(c->owner->ctx, t->leg, m->status);
 	txn_free(t);

@@ -65,35 +65,69 @@ static bool numeric_hop(const url_t *url, uint8_t transport,
 	return true;
 }
 
+/* A name stands for the session agent it is of; a port and a transport that
+ * come with it are meant (RFC 3263 section 4.2), but for one without TLS in
+ * place of it. */
+static void named_hop(const url_t *url, struct next_hop *out)
+{
+	unsigned long port = url->url_port && *url->url_port
+				     ? strtoul(url->url_port, NULL, 10)
+				     : 0;
+	uint8_t transport = out->transport;
+	char param[16];
+
+	if (!port || port > 65535)
+		return;
+	if (url_param(url->url_params, "transport", param, sizeof(param)) > 0)
+		transport = transport_of(param);
+	if (!transport || (out->transport == TRANSPORT_TLS) !=
+				  (transport == TRANSPORT_TLS))
+		return;
+	out->addr.port = (uint16_t)port;
+	out->transport = transport;
+}
+
+/* The URI that leads there, in `home`; NULL: there is none. */
+static const url_t *next_uri(su_home_t *home, const struct rec_dialog *d)
+{
+	sip_route_t *route =
+		d->route[0] ? sip_route_make(home, d->route) : NULL;
+
+	if (route)
+		return route->r_url;
+	return d->remote_target[0] ? url_make(home, d->remote_target) : NULL;
+}
+
+static bool usable_hop(const struct sip_agent *a, const url_t *url,
+		       uint8_t transport, struct next_hop *out)
+{
+	if (!numeric_hop(url, transport, out))
+		return false;
+	/* Of an address that is no session agent's we know neither whom its
+	 * certificate has to name nor what to show it. */
+	if (out->transport == TRANSPORT_TLS && !tls_link_whom(a, &out->addr))
+		return false;
+	return agent_address(a, out->addr.family) &&
+	       !addr_is_unspecified(&out->addr);
+}
+
 int message_next_hop(const struct sip_agent *a, const struct rec_dialog *d,
 		     struct next_hop *out)
 {
 	su_home_t home[1] = {SU_HOME_INIT(home)};
-	const struct config_agent *peer;
-	sip_route_t *route = NULL;
-	url_t *target = NULL;
-	bool found = false;
+	const struct config_agent *peer = agent_peer(a, &d->peer);
+	const url_t *url = next_uri(home, d);
+	struct addr ip;
 
-	if (d->route[0])
-		route = sip_route_make(home, d->route);
-	if (route)
-		found = numeric_hop(route->r_url, d->transport, out);
-	else if (d->remote_target[0]) {
-		target = url_make(home, d->remote_target);
-		found = target && numeric_hop(target, d->transport, out);
-	}
-	su_home_deinit(home);
-	/* Of an address that is no session agent's we know neither whom its
-	 * certificate has to name nor what to show it. */
-	if (found && out->transport == TRANSPORT_TLS &&
-	    !tls_link_whom(a, &out->addr))
-		found = false;
-	if (found && agent_address(a, out->addr.family) &&
-	    !addr_is_unspecified(&out->addr))
-		return 0;
-	peer = agent_peer(a, &d->peer);
+	if (url && usable_hop(a, url, d->transport, out))
+		goto out;
 	out->addr = peer ? peer->address : d->peer;
 	out->transport = peer ? peer->transport : d->transport;
+	if (peer && url && url->url_host &&
+	    addr_parse_ip(&ip, url->url_host, 0))
+		named_hop(url, out);
+out:
+	su_home_deinit(home);
 	if (out->addr.family == ADDR_NONE)
 		return -EHOSTUNREACH;
 	if (!out->addr.port)
@@ -465,6 +499,43 @@ msg_t *message_cancel(struct sip_agent *a, const struct txn *t, const char *why)
 err:
 	msg_destroy(msg);
 	msg_destroy(invite);
+	return NULL;
+}
+
+msg_t *message_redirected(struct sip_agent *a, const struct txn *old,
+			  const struct rec_dialog *d, uint32_t cseq,
+			  const struct next_hop *hop)
+{
+	msg_t *msg = message_parse(old->request.data, old->request.size);
+	sip_t *sip = msg ? sip_object(msg) : NULL;
+	su_home_t *home = msg ? msg_home(msg) : NULL;
+	url_t *target = home ? url_make(home, d->remote_target) : NULL;
+
+	if (!target || !sip->sip_request)
+		goto err;
+	/* Headers a Contact may carry are not for us. */
+	target->url_headers = NULL;
+	msg_header_remove_all(msg, (msg_pub_t *)sip,
+			      (msg_header_t *)sip->sip_request);
+	msg_header_remove_all(msg, (msg_pub_t *)sip,
+			      (msg_header_t *)sip->sip_cseq);
+	if (sip->sip_contact)
+		msg_header_remove_all(msg, (msg_pub_t *)sip,
+				      (msg_header_t *)sip->sip_contact);
+	if (sip_add_dup(msg, sip,
+			(sip_header_t *)sip_request_create(
+				home, SIP_METHOD_INVITE, (url_string_t *)target,
+				NULL)) < 0 ||
+	    sip_add_dup(msg, sip,
+			(sip_header_t *)sip_cseq_create(home, cseq,
+							SIP_METHOD_INVITE)) <
+		    0 ||
+	    add_contact(a, msg, sip, d, hop->addr.family, hop->transport) ||
+	    sip_complete_message(msg) < 0)
+		goto err;
+	return msg;
+err:
+	msg_destroy(msg);
 	return NULL;
 }
 

@@ -149,6 +149,10 @@ msg_t *message_response(struct sip_agent *a, nta_incoming_t *irq,
 			struct sip_agent *source);
 msg_t *message_cancel(struct sip_agent *a, const struct txn *t,
 		      const char *why);
+/* The INVITE of `old` with another number, to where `d` leads now. */
+msg_t *message_redirected(struct sip_agent *a, const struct txn *old,
+			  const struct rec_dialog *d, uint32_t cseq,
+			  const struct next_hop *hop);
 /* The ACK of a refused INVITE (RFC 3261 section 17.1.1.3), by its response
  * alone; the stack adds the Via. */
 msg_t *message_ack_refused(struct sip_agent *a, const sip_t *response);

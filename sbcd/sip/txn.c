@@ -116,6 +116,38 @@ static int op_request(void *ctx, struct txn *t, const struct rec_dialog *d,
 	return outbox_add(w, t->call, t, HELD_REQUEST, a, msg, &hop, token);
 }
 
+/* Only to who is a session agent there: a redirection is a peer's word. */
+static int op_redirect(void *ctx, struct txn *t, const struct txn *old,
+		       const struct rec_dialog *d, uint64_t token)
+{
+	struct call_send s = {.method = METHOD_INVITE, .cseq = t->cseq};
+	struct sip_worker *w = ctx;
+	struct sip_agent *a = dialog_agent(w, d);
+	struct next_hop hop;
+	msg_t *msg;
+	int err;
+
+	if (!a)
+		return -ENODEV;
+	err = message_next_hop(a, d, &hop);
+	if (err)
+		return err;
+	if (!agent_peer(a, &hop.addr))
+		return -EACCES;
+	msg = message_redirected(a, old, d, t->cseq, &hop);
+	if (!msg)
+		return -EINVAL;
+	make_branch(w, t, d, &s);
+	t->transport = hop.transport;
+	t->peer = hop.addr;
+	err = message_to_blob(msg, &t->request);
+	if (err) {
+		msg_destroy(msg);
+		return err;
+	}
+	return outbox_add(w, t->call, t, HELD_REQUEST, a, msg, &hop, token);
+}
+
 static int op_response(void *ctx, struct txn *t, const struct rec_dialog *d,
 		       const struct call_send *s, uint64_t token)
 {
@@ -343,6 +375,7 @@ static void op_building(void *ctx, const struct call *c)
 const struct call_ops sip_call_ops = {
 	.adopt = op_adopt,
 	.request = op_request,
+	.redirect = op_redirect,
 	.response = op_response,
 	.ack = op_ack,
 	.cancel = op_cancel,

@@ -195,6 +195,58 @@ def test_outside_of_calls_what_no_policy_passes(w):
     assert outside(w, "core", user, "PUBLISH").status == 405
 
 
+# ---- a 302 ------------------------------------------------------------------
+
+def redirecting(w, user, to):
+    """The cloud's agents send this call on: to another port of theirs, where a
+    worker listens."""
+    if "cloud-worker" not in w.ua:
+        w.add_ua("cloud", "10.20.0.52", port=5072, key="cloud-worker",
+                 transport="tls", media_base=46000,
+                 tls=Tls(w.shop.cloud, [w.shop.root], SBC, port=5066))
+        w.add_ua("cloud", "10.20.0.50", port=5066, key="cloud-worker-udp",
+                 media_base=47000)
+    away = Answer(ring=0, code=302, headers=[("Contact", f"<sip:{user}@{to}>")])
+    for key in ("cloud", "cloud-tls"):
+        w.ua[key].answer = away
+
+
+REDIRECTS = [("tls", "um.example.net:5066;transport=tls", "cloud-worker"),
+             ("tls", "10.20.0.52:5066;transport=tls", "cloud-worker"),
+             ("c", "10.20.0.50:5066", "cloud-worker-udp")]
+
+
+@pytest.mark.parametrize("prefix,contact,worker", REDIRECTS)
+def test_redirected_call(w, prefix, contact, worker):
+    user = w.user(prefix)
+    redirecting(w, user, contact)
+    w.ua[worker].answer = Answer()
+    call = w.place(user, headers=[("Diversion", "<sip:77@example.org>")])
+    call.established(20)
+    callee = w.ua[worker].wait_call(user)
+    # Whose mailbox it is must get there, too.
+    assert callee.invite.get("Diversion", "").startswith("<sip:77@")
+    wait_for(lambda: callee.acks, 10, "ACK")
+    w.wait_media([(call, callee)])
+    for leg in (call, callee):
+        assert leg.reinvite().status == 200
+    w.hang_up([(call, callee)])
+
+
+@pytest.mark.parametrize("contact", ["192.0.2.1:5066;transport=tls",
+                                     "10.20.0.99", "um.example.org"])
+def test_redirected_to_nobody_we_know(w, contact):
+    """A peer's word sends no call to strangers: it is refused, or goes to the
+    peer itself, which sends it on for ever."""
+    user = w.user("tls")
+    redirecting(w, user, contact)
+    call = w.place(user, media=False)
+    call.wait("failed", timeout=20)
+    assert call.final.status == 302
+    assert len([m for m in w.ua["cloud-tls"].received("INVITE")
+                if user in m.uri]) <= 6
+
+
 # ---- who is refused, and what is said of it --------------------------------
 
 def wrong_certificates(shop):
@@ -516,6 +568,27 @@ def test_calls_over_two_power_losses(w):
     w.settled(30)
     w.hang_up(pairs)
     checks.one_owner(watch)
+
+
+def test_redirected_call_rings_over_a_power_loss(w):
+    active, standby = w.settled(30)
+    user = w.user("tls")
+    redirecting(w, user, REDIRECTS[0][1])
+    w.ua["cloud-worker"].answer = Answer(code=0)
+    call = w.place(user)
+    callee = w.ua["cloud-worker"].wait_call(user)
+    call.wait("early")
+    w.lab.kill(active, "power")
+    w.wait_role(standby, "ACTIVE", 10)
+    for ua in w.ua.values():
+        ua.keep_alive()
+    callee.accept()
+    call.established(30)
+    wait_for(lambda: callee.acks, 30, "ACK")
+    w.wait_media([(call, callee)])
+    w.hang_up([(call, callee)])
+    w.lab.start(active)
+    w.settled(30)
 
 
 def test_lamp_lit_while_nobody_serves(w):

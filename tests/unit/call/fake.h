@@ -131,6 +131,20 @@ static UNUSED int fake_request(void *ctx, struct txn *t,
 	return 0;
 }
 
+static UNUSED int fake_redirect(void *ctx, struct txn *t,
+				const struct txn *old,
+				const struct rec_dialog *d, uint64_t token)
+{
+	if (strstr(d->remote_target, "stranger"))
+		return -EACCES;
+	fake.handles++;
+	t->handle = &fake;
+	assert_int_equal(blob_set(&t->request, "raw request", 11), 0);
+	note(t, 0, token, "> again INVITE %u %c %s", t->cseq,
+	     side_letter(t->leg), d->remote_target);
+	return 0;
+}
+
 static UNUSED int fake_response(void *ctx, struct txn *t,
 				const struct rec_dialog *d,
 				const struct call_send *s, uint64_t token)
@@ -355,6 +369,7 @@ static void fake_building(void *ctx, const struct call *c)
 static const struct call_ops fake_ops = {
 	.adopt = fake_adopt,
 	.request = fake_request,
+	.redirect = fake_redirect,
 	.response = fake_response,
 	.ack = fake_ack,
 	.cancel = fake_cancel,

@@ -20,6 +20,60 @@ static void rejected(void **state)
 	expect_gone();
 }
 
+/* A 302 with this Contact. */
+static void redirected_to(const char *contact)
+{
+	struct call_message m = message(METHOD_INVITE, 'z', 0, NULL);
+	struct txn *t = txn_find(leg_at('z'), TXN_CLIENT, METHOD_INVITE);
+
+	assert_non_null(t);
+	m.cseq = t->cseq;
+	m.status = 302;
+	m.reason = "Moved Temporarily";
+	m.to_tag = "tz";
+	m.contact = contact;
+	b2bua_response(fake.b, t, &m);
+}
+
+static void redirected(void **state)
+{
+	assert_int_equal(place("offer"), 0);
+	respond(METHOD_INVITE, 'z', 180, NULL);
+	expect_sent("< 180 a");
+	redirected_to("sip:worker@um.example.net:5066");
+	expect_sent("> again INVITE 2 z sip:worker@um.example.net:5066");
+	/* The next node goes on with that one. */
+	fake_take_over();
+	respond(METHOD_INVITE, 'z', 200, "answer");
+	expect_sent("< 200 a");
+	acknowledge('a', 1, NULL);
+	expect_sent("ACK 2 cloud");
+}
+
+static void redirected_for_ever(void **state)
+{
+	char sent[64];
+
+	assert_int_equal(place("offer"), 0);
+	for (unsigned i = 2; i <= 6; i++) {
+		redirected_to("sip:worker@um.example.net");
+		snprintf(sent, sizeof(sent),
+			 "> again INVITE %u z sip:worker@um.example.net", i);
+		expect_sent(sent);
+	}
+	redirected_to("sip:worker@um.example.net");
+	expect_sent("< 302 a");
+	expect_gone();
+}
+
+static void redirected_to_a_stranger(void **state)
+{
+	assert_int_equal(place("offer"), 0);
+	redirected_to("sip:stranger@192.0.2.1");
+	expect_sent("< 302 a");
+	expect_gone();
+}
+
 static void nobody_answers(void **state)
 {
 	assert_int_equal(place("offer"), 0);
@@ -321,6 +375,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(call_and_bye),
 		CASE(rejected),
+		CASE(redirected),
+		CASE(redirected_for_ever),
+		CASE(redirected_to_a_stranger),
 		CASE(nobody_answers),
 		CASE(callee_is_dead),
 		CASE(answer_is_repeated),
