@@ -297,7 +297,8 @@ unsigned config_old_tls_ports(const struct config *c)
 		const struct config_sip_interface *s = &c->sip_interfaces[i];
 
 		for (size_t k = 0; k < s->ports_len; k++)
-			n += s->ports[k].tls && config_tls_is_old(s->ports[k].tls);
+			n += s->ports[k].tls &&
+			     config_tls_is_old(s->ports[k].tls);
 	}
 	return n;
 }

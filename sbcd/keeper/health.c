@@ -102,8 +102,7 @@ static void assess_tls(struct health *h, const struct health_facts *f)
 {
 	if (f->old_tls_ports)
 		deduct(h, "tls-version", 0,
-		       "%u ports take what is below TLS 1.2",
-		       f->old_tls_ports);
+		       "%u ports take what is below TLS 1.2", f->old_tls_ports);
 	if (f->certificate_ends && f->certificate_days < 0)
 		deduct(h, "certificate", 0,
 		       "a certificate of ours has expired, see show tls");

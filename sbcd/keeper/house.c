@@ -104,8 +104,8 @@ static void note_commits(struct keeper *k, uint64_t now_ms)
 
 static void assess_certificates(const struct keeper *k, struct health_facts *f)
 {
-	int64_t left_s = k->certificates_end_s -
-			 (int64_t)(clock_wall_ms() / 1000);
+	int64_t left_s =
+		k->certificates_end_s - (int64_t)(clock_wall_ms() / 1000);
 
 	if (!k->certificates_end_s || left_s > CERTIFICATE_WARN_S)
 		return;

@@ -80,8 +80,8 @@ static void named_hop(const url_t *url, struct next_hop *out)
 		return;
 	if (url_param(url->url_params, "transport", param, sizeof(param)) > 0)
 		transport = transport_of(param);
-	if (!transport || (out->transport == TRANSPORT_TLS) !=
-				  (transport == TRANSPORT_TLS))
+	if (!transport ||
+	    (out->transport == TRANSPORT_TLS) != (transport == TRANSPORT_TLS))
 		return;
 	out->addr.port = (uint16_t)port;
 	out->transport = transport;
@@ -527,9 +527,8 @@ msg_t *message_redirected(struct sip_agent *a, const struct txn *old,
 				home, SIP_METHOD_INVITE, (url_string_t *)target,
 				NULL)) < 0 ||
 	    sip_add_dup(msg, sip,
-			(sip_header_t *)sip_cseq_create(home, cseq,
-							SIP_METHOD_INVITE)) <
-		    0 ||
+			(sip_header_t *)sip_cseq_create(
+				home, cseq, SIP_METHOD_INVITE)) < 0 ||
 	    add_contact(a, msg, sip, d, hop->addr.family, hop->transport) ||
 	    sip_complete_message(msg) < 0)
 		goto err;

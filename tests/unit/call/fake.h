@@ -131,8 +131,7 @@ static UNUSED int fake_request(void *ctx, struct txn *t,
 	return 0;
 }
 
-static UNUSED int fake_redirect(void *ctx, struct txn *t,
-				const struct txn *old,
+static UNUSED int fake_redirect(void *ctx, struct txn *t, const struct txn *old,
 				const struct rec_dialog *d, uint64_t token)
 {
 	if (strstr(d->remote_target, "stranger"))

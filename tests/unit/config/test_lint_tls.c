@@ -22,26 +22,27 @@ static void lint(const char *host, const char *listener, const char *client,
 	struct config *c;
 	unsigned n;
 
-	snprintf(text, sizeof(text),
-		 "cluster { name = \"edge\" peers = {\"a\", \"b\"} }\n"
-		 "network-interface \"n\" { nic = eth1 "
-		 "address = {\"10.0.0.2/24\"} }\n"
-		 "realm \"r\" { network-interface = n "
-		 "steering-pool = \"6000-6999\" }\n"
-		 "sip-interface \"s\" { realm = r "
-		 "port tls { tls-profile = in } }\n"
-		 "session-agent \"peer\" { realm = r host = \"%s\" "
-		 "address = \"10.0.0.3\"\n"
-		 "transport = tls tls-profile = out media-sec-policy = m }\n"
-		 "local-policy { from-realm = r next-hop = peer }\n"
-		 "media-sec-policy \"m\" { inbound { mode = srtp profile = p } "
-		 "outbound { mode = srtp profile = p } }\n"
-		 "sdes-profile \"p\" { crypto-list = "
-		 "{AES_CM_128_HMAC_SHA1_80} reset-roc-on-rekey = enabled }\n"
-		 "tls-profile \"in\" { end-entity-certificate = \"/a.pem\" %s }\n"
-		 "tls-profile \"out\" { end-entity-certificate = \"/a.pem\" "
-		 "trusted-ca-certificates = {\"/r.pem\"} %s }\n",
-		 host, listener, client);
+	snprintf(
+		text, sizeof(text),
+		"cluster { name = \"edge\" peers = {\"a\", \"b\"} }\n"
+		"network-interface \"n\" { nic = eth1 "
+		"address = {\"10.0.0.2/24\"} }\n"
+		"realm \"r\" { network-interface = n "
+		"steering-pool = \"6000-6999\" }\n"
+		"sip-interface \"s\" { realm = r "
+		"port tls { tls-profile = in } }\n"
+		"session-agent \"peer\" { realm = r host = \"%s\" "
+		"address = \"10.0.0.3\"\n"
+		"transport = tls tls-profile = out media-sec-policy = m }\n"
+		"local-policy { from-realm = r next-hop = peer }\n"
+		"media-sec-policy \"m\" { inbound { mode = srtp profile = p } "
+		"outbound { mode = srtp profile = p } }\n"
+		"sdes-profile \"p\" { crypto-list = "
+		"{AES_CM_128_HMAC_SHA1_80} reset-roc-on-rekey = enabled }\n"
+		"tls-profile \"in\" { end-entity-certificate = \"/a.pem\" %s }\n"
+		"tls-profile \"out\" { end-entity-certificate = \"/a.pem\" "
+		"trusted-ca-certificates = {\"/r.pem\"} %s }\n",
+		host, listener, client);
 	if (config_parse(&c, text, "f", &errors))
 		fail_msg("%s", errors.text);
 	n = config_lint(c, "f", &errors);
@@ -88,17 +89,17 @@ static void certificate_of_teams(void **state)
 	     "for servers alone; write peer-eku = server");
 	snprintf(in, sizeof(in), "%s peer-eku = server", mutual);
 	lint(teams, in, out, "f:10: warning: the certificate of Microsoft");
-	snprintf(in, sizeof(in),
-		 "%s peer-eku = any wildcard-names = enabled", mutual);
+	snprintf(in, sizeof(in), "%s peer-eku = any wildcard-names = enabled",
+		 mutual);
 	lint(teams, in, out, NULL);
 }
 
 static void profiles_of_nobody(void **state)
 {
-	lint("um.example.net", "}\ntls-profile \"third\" { "
-			       "end-entity-certificate = \"/c.pem\"",
-	     "",
-	     "f:11: warning: nothing uses tls-profile 'third'");
+	lint("um.example.net",
+	     "}\ntls-profile \"third\" { "
+	     "end-entity-certificate = \"/c.pem\"",
+	     "", "f:11: warning: nothing uses tls-profile 'third'");
 	lint("um.example.net", "tls-version = tlsv11", "",
 	     "f:10: warning: ports with tls-profile 'in' take what is below");
 	/* As a client it is the peer's affair. */
@@ -107,12 +108,13 @@ static void profiles_of_nobody(void **state)
 
 static void client_that_trusts_nobody(void **state)
 {
-	lint("um.example.net", "", "}\ntls-profile \"in2\" { "
-				   "end-entity-certificate = \"/c.pem\" }\n"
-				   "session-agent \"two\" { realm = r "
-				   "host = \"b.example.net\" "
-				   "address = \"10.0.0.4\" transport = tls "
-				   "media-sec-policy = m tls-profile = in2 ",
+	lint("um.example.net", "",
+	     "}\ntls-profile \"in2\" { "
+	     "end-entity-certificate = \"/c.pem\" }\n"
+	     "session-agent \"two\" { realm = r "
+	     "host = \"b.example.net\" "
+	     "address = \"10.0.0.4\" transport = tls "
+	     "media-sec-policy = m tls-profile = in2 ",
 	     "f:12: warning: tls-profile 'in2' connects to session agents and "
 	     "trusts nobody");
 }

@@ -45,8 +45,7 @@ static int teardown(void **state)
 }
 
 /* Its result; what it says begins with what is wanted, or is nothing. */
-static void check(const char *cert, const char *key, int want,
-		  const char *what)
+static void check(const char *cert, const char *key, int want, const char *what)
 {
 	struct config_tls tls = {.profiles_len = 1};
 	struct config_tls_profile *p = &tls.profiles[0];

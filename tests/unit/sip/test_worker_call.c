@@ -51,10 +51,20 @@ static void rejected(void **state)
 	keeper_expect_records(0);
 }
 
+/* To itself, for ever: after the fifth time the caller is told. */
 static void redirected(void **state)
 {
+	char want[16], *inv;
+
 	invite();
-	answer_to(&um, keep(um.msg), 302, "callee", NULL, NULL);
+	for (unsigned i = 1; i <= 6; i++) {
+		snprintf(want, sizeof(want), "%u INVITE", i);
+		assert_string_equal(header(um.msg, "CSeq"), want);
+		inv = keep(um.msg);
+		answer_to(&um, inv, 302, "callee", NULL, NULL);
+		if (i < 6)
+			expect(&um, "INVITE");
+	}
 	expect_status(&pbx, 302, "INVITE");
 	hidden(pbx.msg, cloud_ips);
 	assert_null(header(pbx.msg, "Contact"));
