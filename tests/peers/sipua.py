@@ -322,7 +322,7 @@ class Ua:
             msg.conn = await self._send_bytes(msg.encode(), peer, transport)
             return True
         except (OSError, asyncio.TimeoutError) as err:
-            self.errors.append(f"send to {peer}: {err!r}")
+            self.errors.append(f"send to {peer}: {str(err) or repr(err)}")
             return False
 
     async def _send_again(self, msg, peer, transport):
