@@ -88,10 +88,11 @@ static void one_key_for_both_nodes(void **state)
 
 static void standby_makes_none(void **state)
 {
-	struct ha_version v = {keeper.epoch, ++keeper.generation, 1};
+	struct ha_version v;
 
 	wait_ticket(0);
 	keeper_kill();
+	v = (struct ha_version){keeper.epoch, ++keeper.generation, 1};
 	assert_true(ha_store_delete(keeper.store, &ticket_key, &v, 1) >= 0);
 	keeper_start(false);
 	answers();
