@@ -289,6 +289,8 @@ static int check_config(const char *path, const char *node_path)
 	err = config_node_parse(&node, node_text, node_path, &errors);
 	if (!err)
 		err = config_check(config, &node, &errors);
+	if (!err)
+		err = tls_config_check_access(config, path, &node, &errors);
 	if (err)
 		fputs(errors.text, stderr);
 out:

@@ -61,6 +61,11 @@ int files_read_config(struct keeper *k, const struct keeper_params *p)
 						    (int64_t)time(NULL),
 						    errors),
 				   errors);
+	if (!err && !err2)
+		err = print_errors(tls_config_check_access(k->config,
+							   p->config_file,
+							   &k->node, errors),
+				   errors);
 	free(errors);
 	k->worker_text = node_text;
 	return err ? err : err2;

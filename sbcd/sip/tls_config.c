@@ -2,10 +2,14 @@
 #include "sbcd/sip/tls_config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "sbcd/sip/tls_profile.h"
 
@@ -154,4 +158,75 @@ int tls_config_check(const struct config *c, const char *file, int64_t wall_s,
 		tls_profile_destroy(p);
 	}
 	return err;
+}
+
+/* ---- as whom it is read ---------------------------------------------------
+ */
+
+struct reader {
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Which directories and groups let one through only the kernel knows. The
+ * ids of a process cannot be borrowed together with its groups, so a child
+ * takes them. After a fork: raw calls, as glibc's talk to all threads. */
+static int open_as(const struct reader *r, const char *path)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		return 0;
+	if (!pid) {
+		if (syscall(SYS_setgroups, 0, NULL) ||
+		    syscall(SYS_setresgid, r->gid, r->gid, r->gid) ||
+		    syscall(SYS_setresuid, r->uid, r->uid, r->uid))
+			_exit(0);
+		_exit(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) < 0 ? errno
+									: 0);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return 0;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : 0;
+}
+
+static int check_reader(const struct config_tls_profile *cfg,
+			const struct reader *r, const char *file,
+			const char *path, struct config_errors *out)
+{
+	int err = open_as(r, path);
+
+	if (err)
+		say(out, file, cfg->line,
+		    "'%s' of tls-profile '%s' cannot be read by the workers' "
+		    "user (uid %u): %s; let its group read it: chgrp, chmod "
+		    "640, and chmod 750 for the directory",
+		    path, cfg->name, (unsigned)r->uid, strerror(-err));
+	return err ? -EINVAL : 0;
+}
+
+int tls_config_check_access(const struct config *c, const char *file,
+			    const struct config_node *node,
+			    struct config_errors *out)
+{
+	struct reader r;
+	int err = 0;
+
+	memset(out, 0, sizeof(*out));
+	if (geteuid() || config_node_user(node, &r.uid, &r.gid))
+		return 0;
+	for (size_t i = 0; i < c->tls->profiles_len; i++) {
+		const struct config_tls_profile *t = &c->tls->profiles[i];
+
+		err |= check_reader(t, &r, file, t->certificate, out);
+		if (strcmp(t->key, t->certificate) != 0)
+			err |= check_reader(t, &r, file, t->key, out);
+		for (size_t k = 0; k < t->trusted_len; k++)
+			err |= check_reader(t, &r, file, t->trusted[k], out);
+		for (size_t k = 0; k < t->crls_len; k++)
+			err |= check_reader(t, &r, file, t->crls[k], out);
+	}
+	return err ? -EINVAL : 0;
 }

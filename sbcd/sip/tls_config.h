@@ -33,4 +33,14 @@ int tls_config_check(const struct config *c, const char *file, int64_t wall_s,
 		     struct config_errors *out)
 	__attribute__((warn_unused_result));
 
+/*
+ * The same files as the workers meet them: root, who starts and checks, reads
+ * everything, their user does not. As above; nothing is known, and nothing
+ * said, where it is not root who asks. Starts processes that end with it.
+ */
+int tls_config_check_access(const struct config *c, const char *file,
+			    const struct config_node *node,
+			    struct config_errors *out)
+	__attribute__((warn_unused_result));
+
 #endif

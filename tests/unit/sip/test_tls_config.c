@@ -103,6 +103,63 @@ static void a_key_for_everybody(void **state)
 	check("ours", "ours", 0, NULL);
 }
 
+static void who_reads_the_key(void **state)
+{
+	struct config_tls tls = {.profiles_len = 1};
+	struct config_tls_profile *p = &tls.profiles[0];
+	const struct config_node node = {.user = "nobody"};
+	struct config c = {.tls = &tls};
+	uid_t uid;
+	gid_t gid;
+
+	if (geteuid())
+		skip();
+	assert_int_equal(config_node_user(&node, &uid, &gid), 0);
+	strcpy(p->name, "edge");
+	p->line = 7;
+	strcpy(p->certificate, path("ours", "crt"));
+	strcpy(p->key, path("ours", "key"));
+	assert_int_equal(chmod(dir, 0755), 0);
+	assert_int_equal(chmod(p->certificate, 0644), 0);
+	assert_int_equal(chmod(p->key, 0640), 0);
+
+	/* root's group is not one of the workers', whoever checks */
+	assert_int_equal(tls_config_check_access(&c, "f", &node, &errors),
+			 -EINVAL);
+	assert_int_equal(errors.count, 1);
+	assert_non_null(strstr(errors.text, "f:7: '"));
+	assert_non_null(strstr(errors.text, "ours.key' of tls-profile 'edge' "
+					    "cannot be read"));
+	assert_non_null(strstr(errors.text, "Permission denied"));
+	assert_int_equal(chown(p->key, 0, gid), 0);
+	assert_int_equal(tls_config_check_access(&c, "f", &node, &errors), 0);
+	assert_int_equal(errors.count, 0);
+	assert_int_equal(chown(p->key, uid, 0), 0);
+	assert_int_equal(chmod(p->key, 0600), 0);
+	assert_int_equal(tls_config_check_access(&c, "f", &node, &errors), 0);
+
+	/* a directory on the way, and each of the other files */
+	assert_int_equal(chmod(dir, 0700), 0);
+	assert_int_equal(tls_config_check_access(&c, "f", &node, &errors),
+			 -EINVAL);
+	assert_int_equal(errors.count, 2);
+	assert_int_equal(chmod(dir, 0755), 0);
+	strcpy(p->trusted[0], path("root", "crt"));
+	p->trusted_len = 1;
+	assert_int_equal(chmod(p->trusted[0], 0600), 0);
+	assert_int_equal(tls_config_check_access(&c, "f", &node, &errors),
+			 -EINVAL);
+	p->trusted_len = 0;
+	strcpy(p->crls[0], path("root", "crt"));
+	p->crls_len = 1;
+	assert_int_equal(tls_config_check_access(&c, "f", &node, &errors),
+			 -EINVAL);
+	assert_int_equal(chmod(p->crls[0], 0644), 0);
+	assert_int_equal(tls_config_check_access(&c, "f", &node, &errors), 0);
+	/* we are who we were */
+	assert_int_equal(geteuid(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -110,6 +167,7 @@ int main(void)
 		cmocka_unit_test(a_certificate_that_runs_out),
 		cmocka_unit_test(files_that_do_not_do),
 		cmocka_unit_test(a_key_for_everybody),
+		cmocka_unit_test(who_reads_the_key),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
