@@ -87,7 +87,7 @@ static void lint_listener(const struct lint *l,
 			  const struct config_tls_profile *t)
 {
 	if (l->peer->v2_hello && t->version != CONFIG_TLS_COMPATIBILITY)
-		config_error(l->out, l->file, t->version_line,
+		config_error(l->out, l->file, config_tls_line(t, "tls-version"),
 			     "warning: %s ('%s') opens connections of its own, "
 			     "for re-INVITEs and NOTIFYs, with a hello in "
 			     "SSLv2's format; write tls-version = "
@@ -156,7 +156,8 @@ static void lint_tls_profiles(const struct config *c, const char *file,
 				     "or leave it out",
 				     t->name);
 		else if (listens && config_tls_is_old(t))
-			config_error(out, file, t->version_line,
+			config_error(out, file,
+				     config_tls_line(t, "tls-version"),
 				     "warning: ports with tls-profile '%s' "
 				     "take what is below TLS 1.2, from "
 				     "addresses of session agents alone; "

@@ -2,6 +2,7 @@
 #include "sbcd/config/tls.h"
 #include "sbcd/config/schema.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- schema ------------------------------------------------------------ */
@@ -182,7 +183,6 @@ static void build_trusted(const struct parsed *p, cfg_t *sec,
 {
 	static const char option[] = "trusted-ca-certificates";
 
-	t->trusted_line = parsed_option_line(p, sec, option);
 	t->trusted_len = build_list(p, sec, option, t->trusted);
 	t->crls_len = build_list(p, sec, "crl-files", t->crls);
 	if (t->mutual && !cfg_size(sec, option))
@@ -199,7 +199,6 @@ static void check_versions(const struct parsed *p, cfg_t *sec,
 	static const char *const ends[] = {"minimum-version",
 					   "maximum-version"};
 
-	t->version_line = parsed_option_line(p, sec, "tls-version");
 	for (unsigned i = 0; i < 2; i++)
 		if (t->version != CONFIG_TLS_COMPATIBILITY &&
 		    parsed_given(p, sec, ends[i]))
@@ -238,6 +237,17 @@ static void check_ciphers(const struct parsed *p, cfg_t *sec,
 			     "does; leave @SECLEVEL out");
 }
 
+static void set_lines(const struct parsed *p, cfg_t *sec,
+		      struct config_tls_profile *t)
+{
+	const struct option_spec *o = schema_tls_options;
+
+	for (unsigned i = 0; o[i].name; i++) {
+		assert(i < CONFIG_TLS_OPTIONS_MAX);
+		t->lines[i] = parsed_option_line(p, sec, o[i].name);
+	}
+}
+
 static void build_profile(const struct parsed *p, cfg_t *sec,
 			  struct config_tls_profile *t)
 {
@@ -245,6 +255,7 @@ static void build_profile(const struct parsed *p, cfg_t *sec,
 
 	snprintf(t->name, sizeof(t->name), "%s", cfg_title(sec));
 	t->line = parsed_section_line(sec);
+	set_lines(p, sec, t);
 	parsed_fill(&spec, sec, t);
 	build_files(p, sec, t);
 	build_trusted(p, sec, t);
@@ -282,6 +293,16 @@ const struct config_tls_profile *config_tls_find(const struct config_tls *t,
 		if (!strcmp(t->profiles[i].name, name))
 			return &t->profiles[i];
 	return NULL;
+}
+
+int config_tls_line(const struct config_tls_profile *p, const char *option)
+{
+	const struct option_spec *o = schema_tls_options;
+
+	for (unsigned i = 0; option && o[i].name; i++)
+		if (!strcmp(o[i].name, option) && p->lines[i])
+			return p->lines[i];
+	return p->line;
 }
 
 bool config_tls_is_old(const struct config_tls_profile *p)

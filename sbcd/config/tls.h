@@ -14,6 +14,7 @@ enum {
 	CONFIG_TLS_TRUSTED_MAX = 16,
 	CONFIG_PATH_SIZE = 256,
 	CONFIG_CIPHERS_SIZE = 512,
+	CONFIG_TLS_OPTIONS_MAX = 24,
 };
 
 /* Of these two the SIP worker's tls_profile.h has the same values. */
@@ -33,7 +34,8 @@ enum config_peer_eku {
 
 struct config_tls_profile { /* tls-profile */
 	char name[CONFIG_NAME_SIZE];
-	int line, version_line, trusted_line;
+	int line;
+	int lines[CONFIG_TLS_OPTIONS_MAX]; /* see config_tls_line() */
 	char certificate[CONFIG_PATH_SIZE]; /* absolute, like all paths here */
 	char key[CONFIG_PATH_SIZE]; /* the certificate's file where not said */
 	char trusted[CONFIG_TLS_TRUSTED_MAX][CONFIG_PATH_SIZE];
@@ -56,6 +58,8 @@ struct config_tls {
 
 const struct config_tls_profile *config_tls_find(const struct config_tls *t,
 						 const char *name);
+/* Where `option` is written, else the profile; `option` may be NULL. */
+int config_tls_line(const struct config_tls_profile *p, const char *option);
 /* Lets in what is below TLS 1.2, or an SSLv2-format hello: such a listener
  * is for known peers only. */
 bool config_tls_is_old(const struct config_tls_profile *p);

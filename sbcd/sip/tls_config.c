@@ -109,7 +109,7 @@ static bool check_key(const struct config_tls_profile *cfg, const char *file,
 
 	if (stat(cfg->key, &st) || !(st.st_mode & S_IRWXO))
 		return true;
-	say(out, file, cfg->line,
+	say(out, file, config_tls_line(cfg, "private-key"),
 	    "private key '%s' of tls-profile '%s' is open to everybody; let "
 	    "only the group of the workers' user read it: chmod 640",
 	    cfg->key, cfg->name);
@@ -120,17 +120,18 @@ static void check_expiry(const struct config_tls_profile *cfg,
 			 const struct tls_profile *p, const char *file,
 			 int64_t wall_s, struct config_errors *out)
 {
+	int line = config_tls_line(cfg, "end-entity-certificate");
 	struct tls_expiry e;
 
 	if (tls_profile_expiry(p, &e) || e.wall_s > wall_s + WARN_S)
 		return;
 	if (e.wall_s <= wall_s)
-		say(out, file, cfg->line,
+		say(out, file, line,
 		    "warning: certificate '%s' of tls-profile '%s' has "
 		    "expired; no peer will take it",
 		    e.subject, cfg->name);
 	else
-		say(out, file, cfg->line,
+		say(out, file, line,
 		    "warning: certificate '%s' of tls-profile '%s' expires in "
 		    "%d days; renew it and run sbcctl cert reload",
 		    e.subject, cfg->name, (int)((e.wall_s - wall_s) / DAY_S));
@@ -148,7 +149,8 @@ int tls_config_check(const struct config *c, const char *file, int64_t wall_s,
 		const struct config_tls_profile *cfg = &c->tls->profiles[i];
 
 		if (tls_config_create(&p, cfg, &why)) {
-			say(out, file, cfg->line, "%s", why.text);
+			say(out, file, config_tls_line(cfg, why.option), "%s",
+			    why.text);
 			err = -EINVAL;
 			continue;
 		}
@@ -166,6 +168,13 @@ int tls_config_check(const struct config *c, const char *file, int64_t wall_s,
 struct reader {
 	uid_t uid;
 	gid_t gid;
+};
+
+struct check {
+	const struct config_tls_profile *cfg;
+	const char *file;
+	struct config_errors *out;
+	struct reader reader;
 };
 
 /* Which directories and groups let one through only the kernel knows. The
@@ -192,41 +201,49 @@ static int open_as(const struct reader *r, const char *path)
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : 0;
 }
 
-static int check_reader(const struct config_tls_profile *cfg,
-			const struct reader *r, const char *file,
-			const char *path, struct config_errors *out)
+static int check_reader(const struct check *k, const char *option,
+			const char *path)
 {
-	int err = open_as(r, path);
+	int err = open_as(&k->reader, path);
 
 	if (err)
-		say(out, file, cfg->line,
+		say(k->out, k->file, config_tls_line(k->cfg, option),
 		    "'%s' of tls-profile '%s' cannot be read by the workers' "
 		    "user (uid %u): %s; let its group read it: chgrp, chmod "
 		    "640, and chmod 750 for the directory",
-		    path, cfg->name, (unsigned)r->uid, strerror(-err));
+		    path, k->cfg->name, (unsigned)k->reader.uid,
+		    strerror(-err));
 	return err ? -EINVAL : 0;
+}
+
+static int check_profile(const struct check *k)
+{
+	const struct config_tls_profile *t = k->cfg;
+	int err = check_reader(k, "end-entity-certificate", t->certificate);
+
+	if (strcmp(t->key, t->certificate) != 0)
+		err |= check_reader(k, "private-key", t->key);
+	for (size_t i = 0; i < t->trusted_len; i++)
+		err |= check_reader(k, "trusted-ca-certificates",
+				    t->trusted[i]);
+	for (size_t i = 0; i < t->crls_len; i++)
+		err |= check_reader(k, "crl-files", t->crls[i]);
+	return err;
 }
 
 int tls_config_check_access(const struct config *c, const char *file,
 			    const struct config_node *node,
 			    struct config_errors *out)
 {
-	struct reader r;
+	struct check k = {.file = file, .out = out};
 	int err = 0;
 
 	memset(out, 0, sizeof(*out));
-	if (geteuid() || config_node_user(node, &r.uid, &r.gid))
+	if (geteuid() || config_node_user(node, &k.reader.uid, &k.reader.gid))
 		return 0;
 	for (size_t i = 0; i < c->tls->profiles_len; i++) {
-		const struct config_tls_profile *t = &c->tls->profiles[i];
-
-		err |= check_reader(t, &r, file, t->certificate, out);
-		if (strcmp(t->key, t->certificate) != 0)
-			err |= check_reader(t, &r, file, t->key, out);
-		for (size_t k = 0; k < t->trusted_len; k++)
-			err |= check_reader(t, &r, file, t->trusted[k], out);
-		for (size_t k = 0; k < t->crls_len; k++)
-			err |= check_reader(t, &r, file, t->crls[k], out);
+		k.cfg = &c->tls->profiles[i];
+		err |= check_profile(&k);
 	}
 	return err ? -EINVAL : 0;
 }

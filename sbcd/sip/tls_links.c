@@ -97,7 +97,7 @@ int tls_links_create(struct sip_worker *w)
 		err = tls_config_create(&p->tls, p->cfg, &why);
 		if (err) {
 			log_err("event=tls-profile result=failed line=%d text=\"%s\"",
-				p->cfg->line, why.text);
+				config_tls_line(p->cfg, why.option), why.text);
 			return err;
 		}
 		w->tls->profiles_len++;
@@ -260,7 +260,7 @@ static bool welcome(const struct tls_listener *l, const struct addr *from)
 		LOG_WARNING,
 		"event=tls-refused interface=%s profile=%s rule=\"below TLS 1.2 only addresses of session agents may connect\" option=tls-version line=%d",
 		l->a->sif->name, l->profile->cfg->name,
-		l->profile->cfg->version_line);
+		config_tls_line(l->profile->cfg, "tls-version"));
 	return false;
 }
 
@@ -452,15 +452,9 @@ static const char *option_of(enum tls_reason r)
 static int line_of(const struct profile *p, const struct config_agent *g,
 		   enum tls_reason r)
 {
-	const char *option = option_of(r);
-
-	if (r == TLS_REASON_NAME)
-		return g ? g->line : p->cfg->line;
-	if (!strcmp(option, "tls-version"))
-		return p->cfg->version_line;
-	if (!strcmp(option, "trusted-ca-certificates"))
-		return p->cfg->trusted_line;
-	return p->cfg->line;
+	return g && r == TLS_REASON_NAME
+		       ? g->line
+		       : config_tls_line(p->cfg, option_of(r));
 }
 
 /* One more of the same kind, or the oldest makes room. */

@@ -54,6 +54,7 @@ static const int versions[] = {
 static int refuse(const struct making *m, const char *option, const char *value,
 		  const char *why)
 {
+	m->err->option = option;
 	snprintf(m->err->text, sizeof(m->err->text),
 		 "tls-profile %s: %s %s: %s", m->params->name, option, value,
 		 why);
@@ -466,6 +467,7 @@ static int make(const struct tls_profile_params *params,
 	};
 	int err = m.store && m.authorities && m.digest ? 0 : -ENOMEM;
 
+	e->option = NULL;
 	snprintf(e->text, sizeof(e->text), "tls-profile %s: out of memory",
 		 params->name);
 	ERR_clear_error();
@@ -533,6 +535,7 @@ int tls_profile_create(struct tls_profile **out,
 	int result;
 
 	err->text[0] = '\0';
+	err->option = NULL;
 	if (!p)
 		return -ENOMEM;
 	result = tls_profile_reload(p, params, err);

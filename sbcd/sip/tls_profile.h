@@ -81,6 +81,7 @@ struct tls_ticket_keys {
 
 struct tls_profile_error {
 	char text[512]; /* profile, option, file, reason */
+	const char *option; /* NULL: none of them */
 };
 
 /* Of our own chain, what is the first to run out. */

@@ -98,7 +98,9 @@ static void every_option(void **state)
 	assert_string_equal(t->ciphers, "ALL");
 	assert_int_equal(t->verify_depth, 3);
 	assert_int_equal(t->version, CONFIG_TLS_COMPATIBILITY);
-	assert_int_equal(t->version_line, 9);
+	assert_int_equal(config_tls_line(t, "tls-version"), 9);
+	assert_int_equal(config_tls_line(t, "no-such-option"), t->line);
+	assert_int_equal(config_tls_line(t, NULL), t->line);
 	assert_int_equal(t->minimum, CONFIG_TLS_1_1);
 	assert_int_equal(t->maximum, CONFIG_TLS_1_2);
 	assert_int_equal(t->peer_eku, CONFIG_PEER_EKU_SERVER);

@@ -44,14 +44,22 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Its result; what it says begins with what is wanted, or is nothing. */
-static void check(const char *cert, const char *key, int want, const char *what)
+/* Its result; what it says begins with the line of `option` and what is
+ * wanted, or is nothing. */
+static void check(const char *cert, const char *key, int want,
+		  const char *option, const char *what)
 {
 	struct config_tls tls = {.profiles_len = 1};
 	struct config_tls_profile *p = &tls.profiles[0];
 	struct config c = {.tls = &tls};
+	char begin[128] = "";
 	int err;
 
+	for (int i = 0; i < CONFIG_TLS_OPTIONS_MAX; i++)
+		p->lines[i] = 20 + i;
+	if (what)
+		snprintf(begin, sizeof(begin), "f:%d: %s",
+			 config_tls_line(p, option), what);
 	strcpy(p->name, "edge");
 	strcpy(p->ciphers, "DEFAULT");
 	p->line = 7;
@@ -64,43 +72,43 @@ static void check(const char *cert, const char *key, int want, const char *what)
 		 path("root", "crt"));
 	p->trusted_len = 1;
 	err = tls_config_check(&c, "f", (int64_t)time(NULL), &errors);
-	if (err != want || (what ? strncmp(errors.text, what, strlen(what)) != 0
-				 : errors.count != 0))
-		fail_msg("%d, not %d '%s': %s", err, want, what ? what : "",
-			 errors.text);
+	if (err != want ||
+	    (what ? strncmp(errors.text, begin, strlen(begin)) != 0
+		  : errors.count != 0))
+		fail_msg("%d, not %d '%s': %s", err, want, begin, errors.text);
 }
 
 static void good_files(void **state)
 {
-	check("ours", "ours", 0, NULL);
+	check("ours", "ours", 0, NULL, NULL);
 }
 
 static void a_certificate_that_runs_out(void **state)
 {
-	check("short", "short", 0,
-	      "f:7: warning: certificate '/CN=short' of tls-profile 'edge' "
+	check("short", "short", 0, "end-entity-certificate",
+	      "warning: certificate '/CN=short' of tls-profile 'edge' "
 	      "expires in ");
-	check("old", "old", 0,
-	      "f:7: warning: certificate '/CN=old' of tls-profile 'edge' has "
+	check("old", "old", 0, "end-entity-certificate",
+	      "warning: certificate '/CN=old' of tls-profile 'edge' has "
 	      "expired");
 }
 
 static void files_that_do_not_do(void **state)
 {
-	check("ours", "none", -EINVAL, "f:7: ");
+	check("ours", "none", -EINVAL, "private-key", "tls-profile edge: ");
 	assert_non_null(strstr(errors.text, "none.key"));
-	check("none", "ours", -EINVAL, "f:7: ");
+	check("none", "ours", -EINVAL, "end-entity-certificate", "");
 	assert_non_null(strstr(errors.text, "none.crt"));
-	check("ours", "foreign", -EINVAL, "f:7: ");
+	check("ours", "foreign", -EINVAL, "private-key", "");
 }
 
 static void a_key_for_everybody(void **state)
 {
 	assert_int_equal(chmod(path("ours", "key"), 0644), 0);
-	check("ours", "ours", -EINVAL, "f:7: private key '");
+	check("ours", "ours", -EINVAL, "private-key", "private key '");
 	assert_non_null(strstr(errors.text, "chmod 640"));
 	assert_int_equal(chmod(path("ours", "key"), 0640), 0);
-	check("ours", "ours", 0, NULL);
+	check("ours", "ours", 0, NULL, NULL);
 }
 
 static void who_reads_the_key(void **state)
