@@ -26,6 +26,7 @@ struct source {
 	uint8_t run; /* refused in a row */
 	bool sent; /* `highest` counts */
 	bool restored; /* and is not up to date */
+	uint16_t ahead; /* of `highest` goes on what was shifted */
 	uint64_t shifted_ns;
 };
 
@@ -192,6 +193,9 @@ static size_t slot_export(const struct srtp_flow *f, const struct slot *s,
 		r->ssrc = at[len].ssrc;
 		r->rtp = at[len].rtp;
 		r->index = at[len].index;
+		/* The next node begins where this one does. */
+		if (like->sent && from)
+			r->index += from->ahead;
 		r->rtcp_index = at[len].rtcp_index;
 		r->seq_offset = like->sent && from ? from->offset : 0;
 	}
@@ -406,6 +410,7 @@ static void source_sent(struct source *s, uint16_t seq)
 		s->highest = seq;
 	s->sent = true;
 	s->restored = false;
+	s->ahead = 0;
 	s->run = 0;
 }
 
@@ -420,8 +425,8 @@ static bool source_refused(struct source *s, uint16_t seq, uint64_t now_ns)
 	    (s->shifted_ns &&
 	     now_ns - s->shifted_ns < SRTP_RESTART_MIN_MS * MEDIA_NS_PER_MS))
 		return false;
-	s->offset = (uint16_t)(s->highest - own +
-			       (s->restored ? SRTP_RTP_MARGIN : 0));
+	s->ahead = s->restored ? SRTP_RTP_MARGIN : 0;
+	s->offset = (uint16_t)(s->highest - own + s->ahead);
 	s->shifted_ns = now_ns;
 	s->run = 0;
 	return true;

@@ -339,8 +339,8 @@ static void far_ahead(void **state)
 /* A source that begins anew lower, just when a node dies. */
 static void restart_over_a_take_over(void **state)
 {
-	static struct rec_mstate m;
-	int first;
+	static struct rec_mstate m, told;
+	int first, last;
 
 	plain(1000);
 	run_on(core, 0);
@@ -364,15 +364,31 @@ static void restart_over_a_take_over(void **state)
 	plain(4);
 	run_on(core, 0);
 	assert_int_equal(sent_len, 0);
+	media_stream_export(stream, &told, at_ms(0), 1);
 	reserve_ready = true;
 	media_relay_release(&relay, at_ms(0));
 	assert_int_equal(sent_len, 1);
 	first = heard(0, false);
 	assert_true(first > 1400);
-	take_over();
-	plain(5);
+	/* The next one dies before it says more. */
+	for (uint16_t seq = 5; seq < 4000; seq++) {
+		plain(seq);
+		run_on(core, 0);
+		assert_int_equal(sent_len, 1);
+	}
+	last = heard(0, false);
+	install(&record);
+	media_stream_restore(stream, &told, at_ms(0));
+	media_stream_activate(stream, at_ms(0), 0);
+	media_stream_take_over(stream);
+	plain(4000);
 	run_on(core, 0);
-	assert_int_equal(heard(0, false), first + 1);
+	assert_int_equal(sent_len, 1);
+	assert_int_equal(heard(0, false), last + 1);
+	take_over();
+	plain(4001);
+	run_on(core, 0);
+	assert_int_equal(heard(0, false), last + 2);
 }
 
 static void forwarded(uint16_t seq)
