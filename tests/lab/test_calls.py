@@ -276,8 +276,10 @@ def test_reject_is_passed_on(w, code):
 
 
 def test_redirect_does_not_show_the_other_side(w):
+    """Who is no session agent is not followed to, nor told to the caller."""
+    stranger = ADDR["cloud", 4].replace(".50", ".99")
     w.ua["cloud"].answer = Answer(code=302, headers=[
-        ("Contact", f"<sip:else@{ADDR['cloud', 4]}:5070>")])
+        ("Contact", f"<sip:else@{stranger}:5070>")])
     with pytest.raises(CallFailed) as err:
         w.place().established()
     assert 300 <= err.value.status < 700
