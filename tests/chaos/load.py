@@ -198,13 +198,24 @@ class Load:
             n, frm=frm, to=to, prefix=kind or "c", timeout=30,
             **({"transport": "tcp"} if kind == "tcp" else {}))
 
+    def _srtp_report(self, timeout=5):
+        """A packet may be seen before its key is told: then it is unknown for
+        a moment, where another call had the port."""
+        end = time.monotonic() + timeout
+        while True:
+            seen = self.srtp.report()
+            if (seen["unknown"] <= self.srtp_seen.get("unknown", 0) or
+                    time.monotonic() > end):
+                return seen
+            time.sleep(0.1)
+
     def srtp_trouble(self):
         """What is wrong with SRTP since the last look, as text."""
         for side, total in self.w.media_totals().items():
             for what in ("unprotect_failed", "rtcp_unprotect_failed"):
                 if total[what]:
                     yield f"{side}: {what} {total[what]}"
-        seen = self.srtp.report()
+        seen = self._srtp_report()
         for what in ("reused", "unknown", "capture_drops"):
             if seen[what] > self.srtp_seen.get(what, 0):
                 yield f"srtpwatch: {what} {seen[what]}: {seen['reuses']}"
