@@ -78,6 +78,12 @@ def config(shop, options="", agents=True, ping=10):
         host="wrong.example.net", ping=0, to="wrong*", address="10.20.0.53")
 
 
+def for_the_workers(cert):
+    """They read its key as somebody else."""
+    os.chown(cert.key, 0, pwd.getpwnam("nobody").pw_gid)
+    cert.key.chmod(0o640)
+
+
 def workshop(directory):
     shop = Workshop(directory)
     shop.root = shop.make("root", ca=True)
@@ -87,9 +93,7 @@ def workshop(directory):
     shop.sbc = shop.make("sbc", between, names=[SBC], eku=both)
     for side, name in PEER.items():
         setattr(shop, side, shop.make(side, between, names=[name], eku=both))
-    # The workers read it as somebody else.
-    os.chown(shop.sbc.key, 0, pwd.getpwnam("nobody").pw_gid)
-    shop.sbc.key.chmod(0o640)
+    for_the_workers(shop.sbc)
     return shop
 
 
@@ -507,8 +511,7 @@ def test_alarms_that_stand(tmp_path_factory, shop, options, name):
     if options == "end-soon":
         old.sbc = shop.make("soon", shop.sbc.issuer, names=[SBC], days=9,
                             eku="serverAuth,clientAuth")
-        os.chown(old.sbc.key, 0, pwd.getpwnam("nobody").pw_gid)
-        old.sbc.key.chmod(0o640)
+        for_the_workers(old.sbc)
         options = ""
     world = tls_world(tmp_path_factory, old, media=False, options=options)
     try:

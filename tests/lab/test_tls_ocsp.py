@@ -16,7 +16,8 @@ from certs import Workshop, openssl
 from conftest import close_shared, make_world, need_daemon
 from lab import NODES, wait_for
 from netlab import WITNESS
-from test_tls import PEER, SBC, count_of, options, plain, show_tls
+from test_tls import (PEER, SBC, count_of, for_the_workers, options, plain,
+                      show_tls)
 from tlspeer import Tls
 
 PORT = 8899
@@ -89,8 +90,8 @@ def serial(cert):
 
 def config(shop, ignore, version):
     text = (Path(__file__).parent / "sbcd.conf").read_text()
-    text = text.replace('port tcp { }',
-                        'port tcp { }\n\tport tls { tls-profile = edge }')
+    at = text.index("port tcp { }", text.index('sip-interface "cloud"'))
+    text = text[:at] + "port tls { tls-profile = edge }\n\t" + text[at:]
     return text + PROFILE.format(
         name="edge", cert=shop.sbc, root=shop.root, peer=PEER["cloud"],
         version=version, ignore="enabled" if ignore else "disabled")
@@ -106,7 +107,7 @@ def shop():
         made.root = made.make("root", ca=True)
         made.sbc = made.make("sbc", made.root, names=[SBC], eku=both,
                              ocsp=URL)
-        made.sbc.key.chmod(0o644)
+        for_the_workers(made.sbc)
         made.cloud = made.make("cloud", made.root, names=[PEER["cloud"]],
                                eku=both, ocsp=URL)
         made.mute = made.make("mute", made.root, names=[PEER["cloud"]],
