@@ -262,7 +262,8 @@ void ha_engine_set_status(struct ha_engine *e, const struct ha_status *own)
 	if (s.health != e->own.health ||
 	    s.active_epoch != e->own.active_epoch ||
 	    s.config_digest != e->own.config_digest ||
-	    memcmp(s.fence, e->own.fence, sizeof(s.fence)) != 0)
+	    memcmp(s.fence, e->own.fence, sizeof(s.fence)) != 0 ||
+	    memcmp(s.prints, e->own.prints, sizeof(s.prints)) != 0)
 		e->status_due = true;
 	e->own = s;
 }

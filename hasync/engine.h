@@ -23,6 +23,8 @@
 
 struct ha_engine;
 
+enum { HA_PRINTS_MAX = 32 };
+
 /* What a node says about itself, on change and every status_interval_ms. */
 struct ha_status {
 	uint8_t node;
@@ -39,6 +41,9 @@ struct ha_status {
 	/* Filled in as it leaves, ms: the system's clock, and the clock that
 	 * deadlines in records go by (sbcd/keeper/pairclock.h); 0 = unsaid. */
 	uint64_t wall_ms, clock_ms;
+	/* Fingerprints of what both nodes have to have and is not replicated,
+	 * in an order that they agree on; 0 = unsaid. */
+	uint64_t prints[HA_PRINTS_MAX];
 	char name[32];
 	char version[32];
 };

@@ -26,6 +26,7 @@ enum {
 	TAG_FENCE_LOW = 12,
 	TAG_WALL = 13,
 	TAG_CLOCK = 14,
+	TAG_PRINTS = 15,
 };
 
 /* ---- bounded writing and reading ----------------------------------------- */
@@ -351,6 +352,32 @@ static void status_set(void *member, uint16_t tag, uint64_t value)
 	}
 }
 
+static void prints_write(struct ha_writer *w, const struct ha_status *s)
+{
+	size_t len = HA_PRINTS_MAX;
+
+	while (len && !s->prints[len - 1])
+		len--;
+	if (!len)
+		return;
+	ha_write_uint(w, TAG_PRINTS, 2);
+	ha_write_uint(w, len * sizeof(s->prints[0]), 2);
+	for (size_t i = 0; i < len; i++)
+		ha_write_uint(w, s->prints[i], sizeof(s->prints[0]));
+}
+
+/* A newer release may have room for more. */
+static void prints_read(struct ha_reader *r, struct ha_status *s,
+			const uint8_t *data, size_t size)
+{
+	struct ha_reader value = {.data = data, .size = size};
+
+	for (size_t i = 0; i < HA_PRINTS_MAX && value.at < size; i++)
+		s->prints[i] = ha_read_uint(&value, sizeof(s->prints[0]));
+	if (value.failed)
+		r->failed = true;
+}
+
 static void status_write(struct ha_writer *w, const struct ha_status *s)
 {
 	for (int i = 0; i < STATUS_FIELDS; i++) {
@@ -370,6 +397,7 @@ static void status_write(struct ha_writer *w, const struct ha_status *s)
 		else
 			ha_write_bytes(w, member, size);
 	}
+	prints_write(w, s);
 }
 
 /* Names are shown to people: printable ASCII only, cut to what fits. */
@@ -415,7 +443,9 @@ static void status_read(struct ha_reader *r, struct ha_status *s, uint8_t node)
 		size_t size = ha_read_uint(r, 2);
 		const uint8_t *data = ha_read_bytes(r, size);
 
-		if (data)
+		if (data && tag == TAG_PRINTS)
+			prints_read(r, s, data, size);
+		else if (data)
 			status_read_field(r, s, tag, data, size);
 	}
 	if ((unsigned)s->role >= HA_ROLE_COUNT || s->health > 100 ||

@@ -7,11 +7,12 @@ static enum balance_why judge(const struct balance_rules *r,
 {
 	if (!f->peer_ready)
 		return BALANCE_STAY;
-	if (f->draining && f->peer > f->own)
+	if (f->draining && f->peer > f->own && !f->unlike)
 		return BALANCE_DRAIN;
 	if (f->own < r->threshold && f->peer >= f->own + r->margin)
 		return BALANCE_HEALTH;
-	if (r->fail_back && f->peer >= f->own && f->peer >= r->threshold)
+	if (r->fail_back && !f->unlike && f->peer >= f->own &&
+	    f->peer >= r->threshold)
 		return BALANCE_FAIL_BACK;
 	return BALANCE_STAY;
 }

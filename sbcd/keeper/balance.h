@@ -31,6 +31,7 @@ struct balance_facts {
 	bool active;
 	bool draining;
 	bool peer_ready; /* a standby, in sync, not in maintenance */
+	bool unlike; /* it has other certificates: what can wait, waits */
 	bool moved; /* this node became active by a planned hand-over */
 	unsigned own, peer; /* health */
 };

@@ -98,8 +98,9 @@ static void show_redundancy(struct keeper *k, uint64_t id,
 {
 	const struct roles *r = &k->roles;
 	struct ha_engine_stats stats;
-	char epoch[17];
+	char epoch[17], reason[2 * REC_NAME_SIZE + 64];
 
+	prints_reason(k, reason, sizeof(reason));
 	ha_engine_get_stats(k->engine, &stats);
 	snprintf(epoch, sizeof(epoch), "%016" PRIx64, r->epoch);
 	control_reply(
@@ -113,8 +114,8 @@ static void show_redundancy(struct keeper *k, uint64_t id,
 			(int)stats.wire_version, "role", ha_role_name(r->role),
 			"service", service_name(k->service.state), "since-ms",
 			(json_int_t)r->since_wall_ms, "epoch", epoch, "peer",
-			peer_json(k, &stats), "in-sync", r->in_sync,
-			"sync-reason", r->sync_reason, "replication-lag-ms",
+			peer_json(k, &stats), "in-sync", prints_in_sync(k),
+			"sync-reason", reason, "replication-lag-ms",
 			(double)stats.lag_us / 1000, "records", records_json(k),
 			"right", role_evidence_to_json(k), "fence",
 			fence_to_json(k), "paths", paths_json(k),
@@ -394,7 +395,14 @@ static void ask_sip(struct keeper *k, uint64_t id, const char *question)
 static void show_tls(struct keeper *k, uint64_t id,
 		     const struct control_request *req)
 {
-	ask_sip(k, id, "{\"cmd\":\"tls\"}");
+	char *question = prints_question(k);
+
+	if (question)
+		ask_sip(k, id, question);
+	else
+		control_error(k->control, id, CONTROL_INTERNAL,
+			      "out of memory");
+	free(question);
 }
 
 static void cert_reload(struct keeper *k, uint64_t id,

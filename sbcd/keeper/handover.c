@@ -308,6 +308,15 @@ static void on_ask_timer(void *ctx)
 	answer_waiters(k, "the active node did not hand over in time");
 }
 
+/* By people: whoever comes to a peer without our certificates finds others. */
+static const char *unlike(const struct keeper *k, bool force)
+{
+	return k->prints.differ && !force
+		       ? "the nodes have not loaded the same certificates, see "
+			 "show tls (use force)"
+		       : NULL;
+}
+
 static const char *ask_peer(struct keeper *k, bool force)
 {
 	struct handover *h = &k->handover;
@@ -320,6 +329,8 @@ static const char *ask_peer(struct keeper *k, bool force)
 	if (k->roles.peer.role != HA_ROLE_ACTIVE ||
 	    k->roles.ev.peer_left != HA_LEFT_NOT)
 		return "there is no active peer";
+	if (unlike(k, force))
+		return unlike(k, force);
 	if (ha_engine_command(k->engine, HA_CMD_SWITCHOVER_ASK, force))
 		return "the peer cannot be asked";
 	h->asked = true;
@@ -338,10 +349,10 @@ void handover_request(struct keeper *k, uint64_t id, bool force)
 		return;
 	}
 	h->waiters[h->waiters_len++] = id;
-	if (k->roles.role == HA_ROLE_ACTIVE)
-		why = handover_begin(k, "asked by the operator", force);
-	else
+	if (k->roles.role != HA_ROLE_ACTIVE)
 		why = ask_peer(k, force);
+	else if (!(why = unlike(k, force)))
+		why = handover_begin(k, "asked by the operator", force);
 	if (!why)
 		return;
 	h->waiters_len--;
@@ -354,13 +365,15 @@ void handover_on_command(struct keeper *k, enum ha_command cmd, uint64_t arg)
 	const char *why;
 
 	if (cmd == HA_CMD_SWITCHOVER_ASK) {
-		why = handover_begin(k, "asked by the peer", arg & 1);
+		why = unlike(k, arg & 1);
+		if (!why)
+			why = handover_begin(k, "asked by the peer", arg & 1);
 		if (!why)
 			return;
 		log_warn("event=switchover-refused why=\"%s\"", why);
 		if (ha_engine_command(k->engine, HA_CMD_REFUSED,
-				      k->roles.in_sync ? REFUSED_STATE
-						       : REFUSED_SYNC))
+				      prints_in_sync(k) ? REFUSED_STATE
+							: REFUSED_SYNC))
 			log_info("event=refusal-unsent");
 	} else if (cmd == HA_CMD_REFUSED && h->asked) {
 		h->asked = false;

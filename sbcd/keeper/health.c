@@ -103,6 +103,11 @@ static void assess_tls(struct health *h, const struct health_facts *f)
 	if (f->old_tls_ports)
 		deduct(h, "tls-version", 0,
 		       "%u ports take what is below TLS 1.2", f->old_tls_ports);
+	if (f->prints_differ)
+		deduct(h, "tls-profile", 0,
+		       "tls-profile %s is another on the peer: %016" PRIx64
+		       " here, %016" PRIx64 " there, see show tls",
+		       f->prints_differ, f->prints_here, f->prints_there);
 	if (f->certificate_ends && f->certificate_days < 0)
 		deduct(h, "certificate", 0,
 		       "a certificate of ours has expired, see show tls");

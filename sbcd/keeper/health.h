@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HEALTH_DEDUCTIONS_MAX = 28, HEALTH_WHY_SIZE = 96 };
+enum { HEALTH_DEDUCTIONS_MAX = 28, HEALTH_WHY_SIZE = 192 };
 
 /* What is known. */
 struct health_facts {
@@ -38,6 +38,8 @@ struct health_facts {
 	bool draining, maintenance;
 	unsigned agents_down, agent_groups_down; /* of those pinged */
 	unsigned old_tls_ports; /* that take what is below TLS 1.2 */
+	const char *prints_differ; /* tls-profile that is another on the peer */
+	uint64_t prints_here, prints_there;
 	/* The first of our certificates runs out in less than a month. */
 	bool certificate_ends;
 	int certificate_days; /* below 0: it has */

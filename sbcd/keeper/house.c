@@ -145,6 +145,9 @@ static void assess(struct keeper *k, uint64_t now_ms)
 		.agents_down = role_serves(k) ? k->agents_down : 0,
 		.agent_groups_down = role_serves(k) ? k->agent_groups_down : 0,
 		.maintenance = k->service.state == SERVICE_MAINTENANCE,
+		.prints_differ = k->prints.profile,
+		.prints_here = k->prints.here,
+		.prints_there = k->prints.there,
 		.old_tls_ports = config_old_tls_ports(k->config),
 		.commit_timeouts =
 			k->commit_timeout_ms &&
@@ -201,6 +204,7 @@ void house_turn(struct keeper *k)
 	k->house_turns++;
 	clock_turn(k);
 	note_commits(k, now_ms);
+	prints_turn(k);
 	assess(k, now_ms);
 	fence_check(k);
 	keeper_publish(k);

@@ -70,6 +70,7 @@ void keeper_publish(struct keeper *k)
 		.fence = {k->fence.own[0], k->fence.own[1]},
 	};
 
+	memcpy(s.prints, k->prints.own, sizeof(s.prints));
 	snprintf(s.name, sizeof(s.name), "%.31s", k->node.name);
 	snprintf(s.version, sizeof(s.version), "%s", SBC_VERSION);
 	ha_engine_set_status(k->engine, &s);

@@ -120,6 +120,14 @@ struct service {
 	struct balance balance;
 };
 
+/* Fingerprints of the tls-profiles, in the configuration's order. */
+struct prints {
+	uint64_t own[HA_PRINTS_MAX]; /* the SIP worker's word; 0 = not said */
+	size_t differ; /* that are others on the peer ... */
+	const char *profile; /* ... and the first of them, with both */
+	uint64_t here, there;
+};
+
 struct query {
 	uint64_t token, control_id; /* token 0 = free */
 	unsigned missing; /* answers outstanding */
@@ -181,6 +189,7 @@ struct keeper {
 	struct pulse media_pulse;
 	unsigned agents_down, agent_groups_down; /* the SIP worker's word */
 	int64_t certificates_end_s; /* likewise: the first one; 0 = none */
+	struct prints prints;
 	struct query queries[KEEPER_QUERIES_MAX];
 	uint64_t next_token;
 	bool quiet;
@@ -285,6 +294,17 @@ bool service_may_claim(struct keeper *k);
 bool service_peer_out(const struct keeper *k);
 /* After each assessment: does the active node hand over? */
 void service_turn(struct keeper *k);
+
+/* ---- prints.c ----------------------------------------------------------- */
+/* The SIP worker's word, and the peer's at every turn. */
+void prints_on_pong(struct keeper *k, const json_t *said);
+void prints_turn(struct keeper *k);
+/* The peer has our records and our certificates. What saves calls asks for
+ * the records alone. */
+bool prints_in_sync(const struct keeper *k);
+void prints_reason(const struct keeper *k, char *buf, size_t size);
+/* `show tls` to the SIP worker, with what the peer has; to be freed, NULL. */
+char *prints_question(const struct keeper *k) __attribute__((malloc));
 
 /* ---- poison.c ----------------------------------------------------------- */
 /* BUSY_INPUT of a dead SIP worker: both nodes refuse it from now on. */

@@ -138,6 +138,7 @@ void service_turn(struct keeper *k)
 		.peer_ready = r->ev.peer_known && r->in_sync &&
 			      r->ev.peer_left == HA_LEFT_NOT &&
 			      r->peer.role == HA_ROLE_STANDBY && r->peer.health,
+		.unlike = k->prints.differ > 0,
 		.moved = k->service.go_ms &&
 			 now_ms - k->service.go_ms < GO_FRESH_MS,
 		.own = k->health.score,

@@ -141,6 +141,7 @@ static void on_pong(struct keeper *k, enum hub_worker w,
 	k->agent_groups_down = small_number(said, "groups-down");
 	k->certificates_end_s =
 		json_integer_value(json_object_get(said, "certificates-end"));
+	prints_on_pong(k, said);
 	json_decref(said);
 }
 

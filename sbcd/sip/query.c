@@ -63,6 +63,7 @@ static json_t *pong(const struct sip_worker *w)
 
 	json_object_set_new(o, "certificates-end",
 			    json_integer((json_int_t)tls_links_end_s(w)));
+	json_object_set_new(o, "prints", tls_links_prints(w));
 	return o;
 }
 
@@ -136,7 +137,8 @@ void query_answer(struct sip_worker *w, uint64_t token, const char *json)
 	else if (cmd && !strcmp(cmd, "takeover"))
 		reply(w, token, takeover(w));
 	else if (cmd && !strcmp(cmd, "tls"))
-		reply(w, token, tls_links_json(w));
+		reply(w, token,
+		      tls_links_json(w, json_object_get(q, "peer-prints")));
 	else if (cmd && !strcmp(cmd, "tls-reload"))
 		reply(w, token, tls_reload(w));
 	else if (cmd && !strcmp(cmd, "call"))

@@ -2,6 +2,7 @@
 #include "sbcd/sip/tls_links.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -572,19 +573,37 @@ void tls_link_look(struct tls_link *k)
 /* ---- show tls -------------------------------------------------------------
  */
 
-static json_t *profile_json(const struct profile *p)
+static json_t *print_json(const struct profile *p)
+{
+	char hex[17];
+
+	snprintf(hex, sizeof(hex), "%016" PRIx64, tls_profile_print(p->tls));
+	return json_string(hex);
+}
+
+json_t *tls_links_prints(const struct sip_worker *w)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < w->tls->profiles_len; i++)
+		json_array_append_new(list, print_json(&w->tls->profiles[i]));
+	return list;
+}
+
+static json_t *profile_json(const struct profile *p, const char *peer_print)
 {
 	struct tls_expiry e;
 	bool known = !tls_profile_expiry(p->tls, &e);
 
 	return json_pack(
-		"{s:s,s:i,s:b,s:b,s:o,s:s,s:I,s:I,s:I}", "name", p->cfg->name,
-		"line", p->cfg->line, "mutual", p->cfg->mutual, "old",
-		config_tls_is_old(p->cfg), "expires",
+		"{s:s,s:i,s:b,s:b,s:o,s:s,s:I,s:I,s:I,s:o,s:s}", "name",
+		p->cfg->name, "line", p->cfg->line, "mutual", p->cfg->mutual,
+		"old", config_tls_is_old(p->cfg), "expires",
 		known ? json_integer((json_int_t)e.wall_s) : json_null(),
 		"expires-first", known ? e.subject : "", "handshakes",
 		(json_int_t)p->handshakes, "resumed", (json_int_t)p->resumed,
-		"failed", (json_int_t)p->failed);
+		"failed", (json_int_t)p->failed, "fingerprint", print_json(p),
+		"peer-fingerprint", peer_print ? peer_print : "");
 }
 
 static const char *state_name(enum tls_conn_state s)
@@ -634,7 +653,7 @@ static json_t *failure_json(const struct failure *f)
 		line_of(f->profile, f->agent, f->reason), "names", f->names);
 }
 
-json_t *tls_links_json(const struct sip_worker *w)
+json_t *tls_links_json(const struct sip_worker *w, const json_t *peer_prints)
 {
 	json_t *profiles = json_array(), *links = json_array();
 	json_t *failures = json_array();
@@ -642,8 +661,10 @@ json_t *tls_links_json(const struct sip_worker *w)
 	size_t n = 0;
 
 	for (size_t i = 0; i < w->tls->profiles_len; i++)
-		json_array_append_new(profiles,
-				      profile_json(&w->tls->profiles[i]));
+		json_array_append_new(
+			profiles, profile_json(&w->tls->profiles[i],
+					       json_string_value(json_array_get(
+						       peer_prints, i))));
 	DL_FOREACH (w->tls->links, k) {
 		if (n++ == LINKS_SHOWN_MAX)
 			break;

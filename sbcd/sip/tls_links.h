@@ -41,8 +41,11 @@ void tls_links_destroy(struct sip_worker *w);
 const char *tls_links_reload(struct sip_worker *w);
 /* When the first of our certificates runs out, since 1970; 0: there is none. */
 int64_t tls_links_end_s(const struct sip_worker *w);
-/* {"profiles", "connections", "failures"} */
-json_t *tls_links_json(const struct sip_worker *w);
+/* Fingerprints of the profiles, as they are configured one after the other. */
+json_t *tls_links_prints(const struct sip_worker *w);
+/* {"profiles", "connections", "failures"}; with the peer's fingerprints, an
+ * array like ours, or NULL. */
+json_t *tls_links_json(const struct sip_worker *w, const json_t *peer_prints);
 
 /* The profiles, from 0 on; NULL: no more. */
 struct tls_profile *tls_links_profile(const struct sip_worker *w, size_t i,

@@ -27,6 +27,7 @@ enum {
 struct tls_profile {
 	SSL_CTX *server;
 	SSL_CTX *client;
+	uint64_t print;
 	struct tls_ticket_keys keys;
 	bool status_check, ignore_dead_responder;
 	X509 *issuer; /* of our certificate, or NULL */
@@ -41,6 +42,7 @@ struct making {
 	X509_STORE *store;
 	STACK_OF(X509_NAME) * authorities;
 	EVP_MD_CTX *digest;
+	EVP_MD_CTX *print; /* of everything */
 	uint8_t sid_context[SSL_MAX_SID_CTX_LENGTH];
 };
 
@@ -90,13 +92,24 @@ static int no_passphrase(char *buf, int size, int writing, void *arg)
 	return -1;
 }
 
-static int digest_certificate(struct making *m, X509 *cert)
+static int digest_certificate(EVP_MD_CTX *digest, X509 *cert)
 {
 	uint8_t print[EVP_MAX_MD_SIZE];
 	unsigned size;
 
 	if (X509_digest(cert, EVP_sha256(), print, &size) != 1 ||
-	    EVP_DigestUpdate(m->digest, print, size) != 1)
+	    EVP_DigestUpdate(digest, print, size) != 1)
+		return -ENOMEM;
+	return 0;
+}
+
+static int digest_crl(EVP_MD_CTX *digest, X509_CRL *crl)
+{
+	uint8_t print[EVP_MAX_MD_SIZE];
+	unsigned size;
+
+	if (X509_CRL_digest(crl, EVP_sha256(), print, &size) != 1 ||
+	    EVP_DigestUpdate(digest, print, size) != 1)
 		return -ENOMEM;
 	return 0;
 }
@@ -113,7 +126,7 @@ static int trust_one(struct making *m, X509 *cert)
 	}
 	if (X509_STORE_add_cert(m->store, cert) != 1)
 		return -ENOMEM;
-	return digest_certificate(m, cert);
+	return digest_certificate(m->digest, cert);
 }
 
 static int trust_file(struct making *m, const char *file)
@@ -149,8 +162,9 @@ static int revoke_file(struct making *m, const char *file)
 		return refuse_ssl(m, "crl-files", file);
 	while (!err &&
 	       (crl = PEM_read_bio_X509_CRL(bio, NULL, no_passphrase, NULL))) {
-		if (X509_STORE_add_crl(m->store, crl) != 1)
-			err = -ENOMEM;
+		err = X509_STORE_add_crl(m->store, crl) == 1
+			      ? digest_crl(m->print, crl)
+			      : -ENOMEM;
 		X509_CRL_free(crl);
 		count++;
 	}
@@ -172,13 +186,14 @@ static int trust(struct making *m)
 			    p->version};
 	int err = 0;
 
-	if (EVP_DigestInit_ex(m->digest, EVP_sha256(), NULL) != 1 ||
+	if (EVP_DigestInit_ex(m->print, EVP_sha256(), NULL) != 1 ||
+	    EVP_DigestInit_ex(m->digest, EVP_sha256(), NULL) != 1 ||
 	    EVP_DigestUpdate(m->digest, p->name, strlen(p->name) + 1) != 1 ||
 	    EVP_DigestUpdate(m->digest, rules, sizeof(rules)) != 1)
 		return -ENOMEM;
 	for (unsigned i = 0; !err && i < p->trusted_len; i++)
 		err = trust_file(m, p->trusted[i]);
-	/* no part of the digest: a list is asked on resumption too */
+	/* no part of that digest: a list is asked on resumption too */
 	for (unsigned i = 0; !err && i < p->crls_len; i++)
 		err = revoke_file(m, p->crls[i]);
 	if (!err && EVP_DigestFinal_ex(m->digest, m->sid_context, NULL) != 1)
@@ -455,8 +470,45 @@ static int check(const struct making *m)
 	return 0;
 }
 
+static int set_print(const struct making *m, SSL_CTX *ctx, uint64_t *out)
+{
+	uint8_t print[EVP_MAX_MD_SIZE];
+	STACK_OF(X509) *chain = NULL;
+	int err = digest_certificate(m->print, SSL_CTX_get0_certificate(ctx));
+
+	if (SSL_CTX_get0_chain_certs(ctx, &chain) != 1)
+		chain = NULL;
+	for (int i = 0; !err && i < sk_X509_num(chain); i++)
+		err = digest_certificate(m->print, sk_X509_value(chain, i));
+	if (err ||
+	    EVP_DigestUpdate(m->print, m->sid_context,
+			     sizeof(m->sid_context)) != 1 ||
+	    EVP_DigestFinal_ex(m->print, print, NULL) != 1)
+		return -ENOMEM;
+	memcpy(out, print, sizeof(*out));
+	*out += !*out;
+	return 0;
+}
+
+/* All or nothing. */
+static int make_both(struct making *m, SSL_CTX **server, SSL_CTX **client,
+		     uint64_t *print)
+{
+	int err = make_one(m, true, server);
+
+	if (err)
+		return err;
+	err = set_print(m, *server, print);
+	if (!err)
+		err = make_one(m, false, client);
+	if (err)
+		SSL_CTX_free(*server);
+	return err;
+}
+
 static int make(const struct tls_profile_params *params,
-		struct tls_profile_error *e, SSL_CTX **server, SSL_CTX **client)
+		struct tls_profile_error *e, SSL_CTX **server, SSL_CTX **client,
+		uint64_t *print)
 {
 	struct making m = {
 		.params = params,
@@ -464,8 +516,9 @@ static int make(const struct tls_profile_params *params,
 		.store = X509_STORE_new(),
 		.authorities = sk_X509_NAME_new_null(),
 		.digest = EVP_MD_CTX_new(),
+		.print = EVP_MD_CTX_new(),
 	};
-	int err = m.store && m.authorities && m.digest ? 0 : -ENOMEM;
+	int err = m.store && m.authorities && m.digest && m.print ? 0 : -ENOMEM;
 
 	e->option = NULL;
 	snprintf(e->text, sizeof(e->text), "tls-profile %s: out of memory",
@@ -476,15 +529,11 @@ static int make(const struct tls_profile_params *params,
 	if (!err)
 		err = trust(&m);
 	if (!err)
-		err = make_one(&m, true, server);
-	if (!err) {
-		err = make_one(&m, false, client);
-		if (err)
-			SSL_CTX_free(*server);
-	}
+		err = make_both(&m, server, client, print);
 	if (!err)
 		e->text[0] = '\0';
 	EVP_MD_CTX_free(m.digest);
+	EVP_MD_CTX_free(m.print);
 	sk_X509_NAME_pop_free(m.authorities, X509_NAME_free);
 	X509_STORE_free(m.store);
 	ERR_clear_error();
@@ -510,7 +559,8 @@ int tls_profile_reload(struct tls_profile *p,
 		       struct tls_profile_error *err)
 {
 	SSL_CTX *server = NULL, *client = NULL;
-	int result = make(params, err, &server, &client);
+	uint64_t print;
+	int result = make(params, err, &server, &client, &print);
 
 	if (result)
 		return result;
@@ -521,6 +571,7 @@ int tls_profile_reload(struct tls_profile *p,
 	X509_free(p->issuer);
 	p->server = server;
 	p->client = client;
+	p->print = print;
 	p->issuer = own_issuer(server);
 	p->status_check = params->status_check;
 	p->ignore_dead_responder = params->ignore_dead_responder;
@@ -557,6 +608,11 @@ void tls_profile_destroy(struct tls_profile *p)
 	free(p->staple);
 	explicit_bzero(&p->keys, sizeof(p->keys));
 	free(p);
+}
+
+uint64_t tls_profile_print(const struct tls_profile *p)
+{
+	return p->print;
 }
 
 int tls_profile_set_ticket_keys(struct tls_profile *p,

@@ -118,6 +118,12 @@ int tls_profile_set_ticket_keys(struct tls_profile *p,
 				const struct tls_ticket_keys *keys)
 	__attribute__((warn_unused_result));
 
+/*
+ * Of all it was made from: our chain, whose key has been seen to fit, the trust
+ * list, the CRLs. Equal contents, equal numbers, on both nodes; never 0.
+ */
+uint64_t tls_profile_print(const struct tls_profile *p);
+
 /* 0, or -EINVAL: a date that is none. */
 int tls_profile_expiry(const struct tls_profile *p, struct tls_expiry *out)
 	__attribute__((warn_unused_result));

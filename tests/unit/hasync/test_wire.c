@@ -179,6 +179,17 @@ static void members_come_back(void **state)
 	assert_int_equal(ha_frame_decode(&out, buf, encode(&in, buf)), 0);
 	assert_true(out.status.wall_ms == in.status.wall_ms);
 	assert_true(out.status.clock_ms == in.status.clock_ms);
+	for (int i = 0; i < HA_PRINTS_MAX; i++)
+		assert_true(!out.status.prints[i]);
+	in.status.prints[0] = 0x0102030405060708;
+	in.status.prints[2] = 0xa8a7a6a5a4a3a2a1;
+	assert_int_equal(ha_frame_decode(&out, buf, encode(&in, buf)), 0);
+	assert_memory_equal(out.status.prints, in.status.prints,
+			    sizeof(in.status.prints));
+	in.status.prints[HA_PRINTS_MAX - 1] = 1;
+	assert_int_equal(ha_frame_decode(&out, buf, encode(&in, buf)), 0);
+	assert_memory_equal(out.status.prints, in.status.prints,
+			    sizeof(in.status.prints));
 
 	in = sample(HA_FRAME_BATCH);
 	assert_int_equal(ha_frame_decode(&out, buf, encode(&in, buf)), 0);
@@ -260,6 +271,10 @@ static void golden_bytes(void **state)
 	f.status.fence[0] = 0xc1c2c3c4c5c6c7c8;
 	f.status.fence[1] = 0xd1d2d3d4d5d6d7d8;
 	golden_frame("status-fence", &f);
+	f = sample(HA_FRAME_STATUS);
+	f.status.prints[0] = 0x0102030405060708;
+	f.status.prints[2] = 0xa8a7a6a5a4a3a2a1;
+	golden_frame("status-prints", &f);
 }
 
 /* ---- strangers --------------------------------------------------- */

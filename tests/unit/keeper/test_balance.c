@@ -154,6 +154,23 @@ static void fail_back_only_if_configured(void **state)
 	assert_int_equal(run(2 * HOLD_DOWN, BALANCE_STAY, NULL), 0);
 }
 
+/* Who comes to a peer with other certificates may be refused: that is for what
+ * saves calls, and for nothing that can wait. */
+static void other_certificates_wait(void **state)
+{
+	facts.unlike = true;
+	facts.draining = true;
+	facts.own = 40;
+	facts.peer = 50;
+	assert_int_equal(run(2 * HOLD_DOWN, BALANCE_STAY, NULL), 0);
+	facts.draining = false;
+	rules.fail_back = true;
+	facts.own = facts.peer = 100;
+	assert_int_equal(run(2 * HOLD_DOWN, BALANCE_STAY, NULL), 0);
+	facts.own = 60;
+	assert_int_equal(run(BALANCE_RETRY_MS, BALANCE_HEALTH, NULL), 1);
+}
+
 #define T(name) cmocka_unit_test_setup(name, fresh)
 
 int main(void)
@@ -168,6 +185,7 @@ int main(void)
 		T(held_down_after_a_switchover),
 		T(drain_is_at_once),
 		T(fail_back_only_if_configured),
+		T(other_certificates_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* Planned switchover, step by step. */
+#include "sbcd/config/tls.h"
 #include "tests/unit/keeper/role_fake.h"
 
 /* ---- planned switchover ------------------------------------------------- */
@@ -208,6 +209,114 @@ static void the_active_is_asked(void **state)
 	assert_string_equal(journal, "REFUSED ");
 }
 
+/* ---- certificates -------------------------------------------------------- */
+static struct config_tls two_profiles;
+
+/* What both nodes say of their two profiles. */
+static void prints(struct fixture *f, const char *own, uint64_t one,
+		   uint64_t two)
+{
+	json_t *said = json_loads(own, 0, NULL);
+
+	strcpy(two_profiles.profiles[0].name, "edge");
+	strcpy(two_profiles.profiles[1].name, "core");
+	two_profiles.profiles_len = 2;
+	f->config.tls = &two_profiles;
+	f->k.roles.peer.prints[0] = one;
+	f->k.roles.peer.prints[1] = two;
+	prints_on_pong(&f->k, said);
+	json_decref(said);
+}
+
+static void assert_reason(struct fixture *f, const char *part)
+{
+	char text[256];
+
+	prints_reason(&f->k, text, sizeof(text));
+	assert_non_null(strstr(text, part));
+}
+
+static void other_certificates_are_not_in_sync(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_active(f);
+	/* Not said yet, here or there: nothing is known to be wrong. */
+	prints(f, "{}", 1, 2);
+	assert_true(prints_in_sync(k));
+	prints(f, "{\"prints\":[\"1\",\"2\"]}", 0, 0);
+	assert_true(prints_in_sync(k));
+	prints(f, "{\"prints\":[\"1\",\"fedcba9876543210\"]}", 1,
+	       0xfedcba9876543210);
+	assert_true(prints_in_sync(k));
+	assert_reason(f, "joined");
+	prints(f, "{\"prints\":[\"1\",\"2\"]}", 1, 3);
+	assert_false(prints_in_sync(k));
+	assert_reason(f, "tls-profile core:");
+	assert_true(k->prints.here == 2 && k->prints.there == 3);
+	/* The records are: nothing of theirs has changed. */
+	assert_true(k->roles.in_sync);
+	/* Of another configuration nothing is compared. */
+	f->config.digest = 7;
+	prints_turn(k);
+	assert_true(prints_in_sync(k));
+	f->config.digest = 0;
+	prints_turn(k);
+	assert_false(prints_in_sync(k));
+	/* Nor with nobody. */
+	role_on_members(k, true, false, HA_LEFT_NODEDOWN);
+	prints_turn(k);
+	assert_int_equal(k->prints.differ, 0);
+}
+
+static void other_certificates_refuse_people(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_active(f);
+	prints(f, "{\"prints\":[\"1\",\"2\"]}", 9, 2);
+	handover_request(k, 1, false);
+	assert_int_equal(errors, 1);
+	assert_non_null(strstr(last_error, "certificates"));
+	handover_on_command(k, HA_CMD_SWITCHOVER_ASK, 0);
+	assert_string_equal(journal, "REFUSED ");
+	assert_int_equal(k->handover.phase, HANDOVER_NONE);
+	/* What the node decides for its calls' sake goes on. */
+	assert_null(handover_begin(k, "the peer is healthier", false));
+}
+
+static void other_certificates_may_be_forced(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_active(f);
+	prints(f, "{\"prints\":[\"1\",\"2\"]}", 9, 2);
+	handover_request(k, 1, true);
+	assert_int_equal(k->handover.phase, HANDOVER_QUIESCING);
+	assert_int_equal(errors, 0);
+}
+
+static void other_certificates_do_not_stop_a_take_over(void **state)
+{
+	struct fixture *f = *state;
+	struct keeper *k = &f->k;
+
+	become_standby(f);
+	prints(f, "{\"prints\":[\"1\",\"2\"]}", 9, 2);
+	assert_false(prints_in_sync(k));
+	handover_request(k, 1, false);
+	assert_int_equal(errors, 1);
+	assert_non_null(strstr(last_error, "certificates"));
+	assert_int_equal(k->roles.role, HA_ROLE_STANDBY);
+	role_on_members(k, true, false, HA_LEFT_NODEDOWN);
+	k->roles.ev.peer_left_ms -= 1000;
+	role_evaluate(k);
+	assert_int_equal(k->roles.role, HA_ROLE_ACTIVE);
+}
+
 static void go_in_the_wrong_role_is_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -233,6 +342,10 @@ int main(void)
 		T(the_standby_asks),
 		T(the_active_is_asked),
 		T(go_in_the_wrong_role_is_nothing),
+		T(other_certificates_are_not_in_sync),
+		T(other_certificates_refuse_people),
+		T(other_certificates_may_be_forced),
+		T(other_certificates_do_not_stop_a_take_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,6 +102,16 @@ static void tls_is_an_alarm_without_points(void **state)
 	assert_string_equal(h.deductions[0].name, "certificate");
 	assert_non_null(strstr(h.deductions[0].why, "has expired"));
 	assert_int_equal(h.score, 100);
+	f = well();
+	f.prints_differ = "edge";
+	f.prints_here = 0x0123456789abcdef;
+	f.prints_there = 2;
+	health_assess(&h, &f);
+	assert_int_equal(h.len, 1);
+	assert_non_null(strstr(h.deductions[0].why, "tls-profile edge "));
+	assert_non_null(strstr(h.deductions[0].why, "0123456789abcdef here"));
+	assert_non_null(strstr(h.deductions[0].why, "0000000000000002 there"));
+	assert_int_equal(h.score, 100);
 }
 
 /* What the peer may not reach either moves nothing by itself. */

@@ -60,6 +60,45 @@ static int teardown(void **state)
 	return 0;
 }
 
+static void copy_file(const char *from, const char *to, const char *end)
+{
+	FILE *in = fopen(path(from, end), "r"),
+	     *out = fopen(path(to, end), "w");
+	char data[8192];
+	size_t n = fread(data, 1, sizeof(data), in);
+
+	assert_int_equal(fwrite(data, 1, n, out), n);
+	fclose(in);
+	fclose(out);
+}
+
+/* NAME.crl, which revokes nothing. */
+static void make_crl(const char *name)
+{
+	X509_CRL *crl = X509_CRL_new();
+	ASN1_TIME *now = X509_gmtime_adj(NULL, 0);
+	FILE *f = fopen(path(name, "key"), "r");
+	EVP_PKEY *key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
+	X509 *x;
+
+	fclose(f);
+	f = fopen(path(name, "crt"), "r");
+	x = PEM_read_X509(f, NULL, NULL, NULL);
+	fclose(f);
+	X509_CRL_set_version(crl, 1);
+	X509_CRL_set_issuer_name(crl, X509_get_subject_name(x));
+	X509_CRL_set1_lastUpdate(crl, now);
+	X509_CRL_set1_nextUpdate(crl, X509_gmtime_adj(now, 86400));
+	assert_true(X509_CRL_sign(crl, key, EVP_sha256()) > 0);
+	f = fopen(path(name, "crl"), "w");
+	assert_int_equal(PEM_write_X509_CRL(f, crl), 1);
+	fclose(f);
+	ASN1_TIME_free(now);
+	X509_CRL_free(crl);
+	X509_free(x);
+	EVP_PKEY_free(key);
+}
+
 struct spec {
 	const char *cert, *ciphers;
 	enum tls_version version;
@@ -392,6 +431,74 @@ static void failed_reload_changes_nothing(void **state)
 	tls_profile_destroy(p);
 }
 
+/* Equal contents wherever they lie; and each of them counts. */
+static void prints(void **state)
+{
+	char root[128], foreign[128], crl[128];
+	const char *roots[] = {root, foreign}, *crls[] = {crl};
+	struct tls_profile_params a = {
+		.name = "p1",
+		.certificate = path("near", "crt"),
+		.key = path("near", "key"),
+		.trusted = roots,
+		.trusted_len = 1,
+		.crls = crls,
+		.cipher_list = "ALL",
+		.mutual = true,
+	};
+	struct tls_profile_error err;
+	struct tls_profile *p;
+	uint64_t was, copy;
+
+	strcpy(root, path("root", "crt"));
+	strcpy(foreign, path("foreign", "crt"));
+	strcpy(crl, path("root", "crl"));
+	make_crl("root");
+	assert_int_equal(tls_profile_create(&p, &a, &err), 0);
+	was = tls_profile_print(p);
+	assert_true(was);
+	assert_int_equal(tls_profile_reload(p, &a, &err), 0);
+	assert_true(tls_profile_print(p) == was);
+	/* The same chain by another path. */
+	copy_file("near", "near2", "crt");
+	copy_file("near", "near2", "key");
+	a.certificate = path("near2", "crt");
+	a.key = path("near2", "key");
+	assert_int_equal(tls_profile_reload(p, &a, &err), 0);
+	assert_true(tls_profile_print(p) == was);
+	/* What leads to the root is part of it. */
+	append("near2", "low");
+	assert_int_equal(tls_profile_reload(p, &a, &err), 0);
+	assert_true(tls_profile_print(p) != was);
+	copy_file("near", "near2", "crt");
+	a.trusted_len = 2;
+	assert_int_equal(tls_profile_reload(p, &a, &err), 0);
+	copy = tls_profile_print(p);
+	assert_true(copy != was);
+	a.trusted_len = 1;
+	a.crls_len = 1;
+	assert_int_equal(tls_profile_reload(p, &a, &err), 0);
+	assert_true(tls_profile_print(p) != was);
+	assert_true(tls_profile_print(p) != copy);
+	/* One that fails says what still serves. */
+	copy = tls_profile_print(p);
+	a.key = path("client", "key");
+	assert_int_equal(tls_profile_reload(p, &a, &err), -EINVAL);
+	assert_true(tls_profile_print(p) == copy);
+	/* Another certificate of the same key. */
+	a.key = path("both", "key");
+	a.certificate = path("both", "crt");
+	assert_int_equal(tls_profile_reload(p, &a, &err), 0);
+	was = tls_profile_print(p);
+	a.certificate = path("server", "crt");
+	assert_int_equal(tls_profile_reload(p, &a, &err), 0);
+	assert_true(tls_profile_print(p) != was);
+	tls_profile_destroy(p);
+	unlink(path("near2", "crt"));
+	unlink(path("near2", "key"));
+	unlink(path("root", "crl"));
+}
+
 static void every_reason_has_a_text(void **state)
 {
 	for (int i = 0; i < TLS_REASON_LEN; i++) {
@@ -411,6 +518,7 @@ int main(void)
 		cmocka_unit_test(resumption),
 		cmocka_unit_test(load_errors),
 		cmocka_unit_test(failed_reload_changes_nothing),
+		cmocka_unit_test(prints),
 		cmocka_unit_test(every_reason_has_a_text),
 	};
 
