@@ -484,9 +484,9 @@ static void exchange_over(struct txn *t, uint16_t status)
 	if (!offered(t))
 		return;
 	if (status >= 300) {
-		b->ops->exchanged(b->ctx, t->call, EXCHANGE_REFUSED);
 		if (!t->delayed)
 			b->ops->offer_refused(b->ctx, t->leg, status);
+		b->ops->exchanged(b->ctx, t->call, EXCHANGE_REFUSED);
 	} else if (t->method != METHOD_INVITE) {
 		/* Nobody sends an ACK. */
 		b->ops->exchanged(b->ctx, t->call, EXCHANGE_DONE);

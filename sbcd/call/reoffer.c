@@ -114,19 +114,19 @@ void reoffer_due(struct call *c)
 	}
 }
 
-static void refused(struct txn *t, const struct call_message *m,
-		    struct rec_dialog *d)
+static void refused(struct txn *t, const struct call_message *m)
 {
 	struct call *c = t->call;
 	struct b2bua *b = c->owner;
+	struct rec_dialog d;
 
-	b->ops->exchanged(b->ctx, c, EXCHANGE_REFUSED);
-	if (m->status != 491) {
+	if (m->status != 491)
 		b->ops->offer_refused(b->ctx, t->leg, m->status);
+	b->ops->exchanged(b->ctx, c, EXCHANGE_REFUSED);
+	if (m->status != 491 || leg_load(t->leg, &d))
 		return;
-	}
-	d->offer_due = true;
-	if (leg_store(t->leg, d))
+	d.offer_due = true;
+	if (leg_store(t->leg, &d))
 		log_rated(LOG_ERR, "event=dialog-store result=failed");
 	again_later(c);
 }
@@ -140,10 +140,10 @@ static int accepted(struct txn *t, const struct call_message *m,
 
 	dialog_learn(d, m, false);
 	err = b->ops->reanswer(b->ctx, t->leg, d, m->sdp, m->sdp_size, why);
-	b->ops->exchanged(b->ctx, t->call,
-			  err ? EXCHANGE_REFUSED : EXCHANGE_DONE);
 	if (leg_store(t->leg, d))
 		log_rated(LOG_ERR, "event=dialog-store result=failed");
+	b->ops->exchanged(b->ctx, t->call,
+			  err ? EXCHANGE_REFUSED : EXCHANGE_DONE);
 	leg_ack(t->leg, d, token);
 	store_commit(t->call, token);
 	return err;
@@ -161,12 +161,10 @@ void reoffer_response(struct txn *t, const struct call_message *m)
 		t->provisional = true;
 		return;
 	}
-	if (!leg_load(t->leg, &d)) {
-		if (m->status < 300)
-			err = accepted(t, m, &d, &why);
-		else
-			refused(t, m, &d);
-	}
+	if (m->status >= 300)
+		refused(t, m);
+	else if (!leg_load(t->leg, &d))
+		err = accepted(t, m, &d, &why);
 	txn_free(t);
 	store_flush(c);
 	timers_rearm(c);

@@ -90,9 +90,8 @@ char *prints_question(const struct keeper *k)
 	for (size_t i = 0; comparable(k) && i < HA_PRINTS_MAX; i++) {
 		snprintf(hex, sizeof(hex), "%016" PRIx64,
 			 k->roles.peer.prints[i]);
-		json_array_append_new(list, json_string(k->roles.peer.prints[i]
-								? hex
-								: ""));
+		json_array_append_new(
+			list, json_string(k->roles.peer.prints[i] ? hex : ""));
 	}
 	question = json_pack("{s:s,s:o}", "cmd", "tls", "peer-prints", list);
 	text = json_dumps(question, JSON_COMPACT);

@@ -86,6 +86,9 @@ static const struct record_field dialog_fields[] = {
 	FIELD(23, RT_U32, rec_dialog, sdp_pairs),
 	FIELD(24, RT_U32, rec_dialog, sdp_plain),
 	FIELD(25, RT_BOOL, rec_dialog, offer_due),
+	FIELD(26, RT_BYTES, rec_dialog, agreed_sdp),
+	FIELD(27, RT_U32, rec_dialog, agreed_pairs),
+	FIELD(28, RT_U32, rec_dialog, agreed_plain),
 	END,
 };
 

@@ -159,6 +159,10 @@ struct rec_dialog {
 			     * RTP/SAVP and RTP/AVP behind it */
 	uint32_t sdp_plain; /* of these, RTP/AVP was taken */
 	bool offer_due; /* we have to make an offer of our own */
+	/* local_sdp, sdp_pairs and sdp_plain of before the exchange under way:
+	 * to go back to when it is refused; size 0 = nothing. */
+	struct rec_bytes_sdp agreed_sdp;
+	uint32_t agreed_pairs, agreed_plain;
 };
 
 enum rec_txn_side { TXN_SERVER = 1, TXN_CLIENT = 2 };

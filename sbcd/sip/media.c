@@ -17,6 +17,7 @@ struct relay {
 	struct rec_dialog *from_d, *to_d;
 	bool offer;
 	bool secured; /* there are rules for SRTP: by from_s and to_s */
+	bool repeated; /* `to` was told of this exchange before */
 	struct secure_leg legs[2]; /* from, to */
 	struct sdes_heard heard;
 	struct sdp_streams said; /* what is relayed */
@@ -404,6 +405,22 @@ static ssize_t secure_in(struct relay *r, const struct call_body *b, char *out,
 	return n;
 }
 
+/* Of the leg that is spoken to: has it our offer, or our answer, already? */
+static bool is_repeated(const struct relay *r, const struct leg *l)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < SDP_STREAMS_MAX; i++) {
+		const struct rec_media *m = &r->media[i];
+
+		for (unsigned k = 0; r->opened[i] && k < m->flows_len; k++)
+			any |= m->flows[k].leg == l->sub &&
+			       m->flows[k].sdes_state ==
+				       (r->offer ? SDES_OFFERED : SDES_REPLIED);
+	}
+	return any;
+}
+
 static ssize_t secure_out(struct relay *r, const char *in, size_t in_size,
 			  char *out, size_t size, uint64_t *version,
 			  struct call_refusal *why)
@@ -418,6 +435,7 @@ static ssize_t secure_out(struct relay *r, const char *in, size_t in_size,
 	for (unsigned i = 0; i < r->len; i++)
 		twins[i] = r->local[i].rtp.port;
 	streams_to_legs(r, 2);
+	r->repeated = is_repeated(r, r->to);
 	n = sdes_leg_send(&r->legs[1].sdes, &how, &t, version);
 	if (n < 0)
 		refuse(why, 399, "Media keys cannot be made");
@@ -482,6 +500,14 @@ static void pairs_back(struct rec_dialog *d, const struct pairs *p)
 	d->sdp_plain = p->plain;
 }
 
+/* The first description of a call follows on nothing. */
+static void note_agreed(struct rec_dialog *d, const struct pairs *before)
+{
+	keep(&d->agreed_sdp, d->local_sdp.data, d->local_sdp.size);
+	d->agreed_pairs = before->pairs;
+	d->agreed_plain = before->plain;
+}
+
 static ssize_t relay_run(struct relay *r, const struct call_body *b,
 			 struct call_refusal *why)
 {
@@ -500,6 +526,11 @@ static ssize_t relay_run(struct relay *r, const struct call_body *b,
 		return n < 0 ? n : err;
 	}
 	b->to_d->sdp_version = version;
+	if (r->secured && !r->repeated)
+		note_agreed(b->to_d, &to);
+	/* A new offer: the exchange before it is over. */
+	if (b->offer)
+		b->from_d->agreed_sdp.size = 0;
 	keep(&b->to_d->local_sdp, b->out, (size_t)n);
 	b->from_d->offer_due |= r->heard.offer_due;
 	/* Kept until the answer; then the streams say it all. */
@@ -601,6 +632,8 @@ ssize_t media_reoffer(void *ctx, struct leg *l, struct rec_dialog *d, char *out,
 
 	if (!own_open(&r, ctx, l, d) || !leg_has_keys(&r, l))
 		return 0;
+	r.offer = true;
+	r.repeated = is_repeated(&r, l);
 	n = own_offer(&r, out, size < REC_SDP_SIZE ? size : REC_SDP_SIZE,
 		      &version);
 	if (n >= 0)
@@ -612,6 +645,8 @@ ssize_t media_reoffer(void *ctx, struct leg *l, struct rec_dialog *d, char *out,
 	}
 	counters_add(r.w->counters, COUNTER_sip_offers_own, 1);
 	d->sdp_version = version;
+	if (!r.repeated)
+		note_agreed(d, &before);
 	keep(&d->local_sdp, out, (size_t)n);
 	return n;
 }

@@ -82,7 +82,7 @@ static json_t *leg_json(const struct leg *l)
 
 	if (leg_load(l, &d))
 		return json_null();
-	d.local_sdp.size = d.remote_sdp.size = 0;
+	d.local_sdp.size = d.remote_sdp.size = d.agreed_sdp.size = 0;
 	j = record_to_json(REC_DIALOG, &d);
 	if (j) {
 		json_object_set_new(j, "leg", json_integer(l->sub));

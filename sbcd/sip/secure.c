@@ -116,6 +116,25 @@ static void end_exchange(struct rec_media *m, uint64_t now_ms,
 	}
 }
 
+/* What a peer has been told and refused was never said, but for its version:
+ * that does not come again with another text. */
+static void end_descriptions(struct leg *l, enum call_exchange how)
+{
+	struct rec_dialog d;
+
+	if (how == EXCHANGE_LATER || leg_load(l, &d) || !d.agreed_sdp.size)
+		return;
+	if (how == EXCHANGE_REFUSED) {
+		d.local_sdp = d.agreed_sdp;
+		d.sdp_pairs = d.agreed_pairs;
+		d.sdp_plain = d.agreed_plain;
+		d.sdp_version++;
+	}
+	d.agreed_sdp.size = 0;
+	if (leg_store(l, &d))
+		log_rated(LOG_ERR, "event=dialog-store result=failed");
+}
+
 void secure_exchanged(void *ctx, struct call *c, enum call_exchange how)
 {
 	struct sip_worker *w = ctx;
@@ -131,6 +150,8 @@ void secure_exchanged(void *ctx, struct call *c, enum call_exchange how)
 			log_rated(LOG_ERR, "event=media-store result=failed");
 	}
 	explicit_bzero(&m, sizeof(m));
+	for (unsigned i = 0; i < c->legs_len; i++)
+		end_descriptions(c->legs[i], how);
 }
 
 /* ---- keys that are used up --------------------------------------------------

@@ -167,6 +167,131 @@ static void reinvite_refused(void **state)
 	bye(&a, &um);
 }
 
+/* ---- the map of m-lines
+ * ------------------------------------------------------
+ */
+
+static int up_pair(void **state)
+{
+	return up_with("any", "egress-offer-format = "
+			      "simultaneous-best-effort");
+}
+
+static unsigned m_lines(const char *msg)
+{
+	unsigned n = 0;
+
+	for (const char *at = body(msg); (at = strstr(at, "\nm=")); at++)
+		n++;
+	return n;
+}
+
+/* um took SRTP of the first pair; a second stream is offered as a pair, and is
+ * refused with all there is. */
+static void second_stream_offered(void)
+{
+	invite();
+	note_key(um.msg);
+	answer_to(
+		&um, keep(um.msg), 200, "callee", NULL,
+		srtp_text(40000, "1 " SUITE KEY_A, "m=audio 0 RTP/AVP 8\r\n"));
+	expect_status(&pbx, 200, "INVITE");
+	learn(&a);
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	in_use(1, our_key, KEY_A);
+	request(&a, "INVITE", NULL,
+		sdp_text("10.10.0.50", 30000, "m=audio 30002 RTP/AVP 8\r\n"));
+	expect(&um, "INVITE");
+	assert_int_equal(m_lines(um.msg), 4);
+}
+
+static void second_stream_refused(void)
+{
+	answer_to(&um, keep(um.msg), 488, NULL, NULL, NULL);
+	expect_status(&pbx, 488, "INVITE");
+	ack(&a, NULL);
+	run_ms(50);
+	in_use(1, our_key, KEY_A);
+}
+
+/* Two m-lines are what um knows: a third one is a stream of its own. */
+static void um_offers_a_stream(void)
+{
+	request(&b, "INVITE", NULL,
+		srtp_text(40000, "1 " SUITE KEY_A,
+			  "m=audio 0 RTP/AVP 8\r\n"
+			  "m=audio 40004 RTP/SAVP 8\r\n"
+			  "a=crypto:1 " SUITE KEY_C "\r\n"));
+	expect(&pbx, "INVITE");
+	assert_int_equal(m_lines(pbx.msg), 2);
+	is_plain(pbx.msg);
+	answer_to(&pbx, keep(pbx.msg), 200, NULL, NULL,
+		  sdp_text("10.10.0.50", 30000, "m=audio 30002 RTP/AVP 8\r\n"));
+	expect_status(&um, 200, "INVITE");
+	assert_int_equal(m_lines(um.msg), 3);
+	ack(&b, NULL);
+	expect(&pbx, "ACK");
+	bye(&a, &um);
+}
+
+static void refused_pair_is_none(void **state)
+{
+	second_stream_offered();
+	second_stream_refused();
+	um_offers_a_stream();
+}
+
+static void refused_pair_is_none_on_another_node(void **state)
+{
+	second_stream_offered();
+	kill_and_replace();
+	expect(&um, "INVITE");
+	assert_int_equal(m_lines(um.msg), 4);
+	second_stream_refused();
+	um_offers_a_stream();
+}
+
+static void refused_pair_is_forgotten_before_a_loss(void **state)
+{
+	second_stream_offered();
+	second_stream_refused();
+	kill_and_replace();
+	in_use(1, our_key, KEY_A);
+	um_offers_a_stream();
+}
+
+static uint64_t version_in(const char *msg)
+{
+	unsigned long long session, version;
+	const char *o = strstr(body(msg), "o=");
+
+	assert_non_null(o);
+	assert_int_equal(sscanf(o, "o=%*s %llu %llu", &session, &version), 2);
+	return version;
+}
+
+/* What is offered next is neither what was refused, nor has its version. */
+static void after_a_refusal(void **state)
+{
+	uint64_t version;
+
+	second_stream_offered();
+	version = version_in(um.msg);
+	second_stream_refused();
+	request(&a, "INVITE", NULL, sdp_text("10.10.0.50", 30000, ""));
+	expect(&um, "INVITE");
+	assert_int_equal(m_lines(um.msg), 2);
+	assert_true(version_in(um.msg) > version);
+	answer_to(
+		&um, keep(um.msg), 200, NULL, NULL,
+		srtp_text(40000, "1 " SUITE KEY_A, "m=audio 0 RTP/AVP 8\r\n"));
+	expect_status(&pbx, 200, "INVITE");
+	ack(&a, NULL);
+	expect(&um, "ACK");
+	um_offers_a_stream();
+}
+
 /* The offer of ours that a fork makes necessary. */
 static void own_offer_pending(void **state)
 {
@@ -309,6 +434,10 @@ int main(void)
 		CASE(up_srtp, answer_in_the_ack),
 		CASE(up_srtp, reinvite_pending),
 		CASE(up_rekey, reinvite_refused),
+		CASE(up_pair, refused_pair_is_none),
+		CASE(up_pair, refused_pair_is_none_on_another_node),
+		CASE(up_pair, refused_pair_is_forgotten_before_a_loss),
+		CASE(up_pair, after_a_refusal),
 		CASE(up_srtp, own_offer_pending),
 		CASE(up_srtp, own_offer_due),
 		CASE(up_srtp, a_bad_record_ends_its_call),
