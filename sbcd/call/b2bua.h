@@ -155,7 +155,8 @@ struct call_ops {
 	 * due. -ENOKEY: one is used up. */
 	int (*counted)(void *ctx, struct call *c, unsigned sub,
 		       const struct rec_mstate *m);
-	/* A peer refused what we offered it: for the log. */
+	/* A peer refused what we offered it: for the log; before exchanged(),
+	 * which takes it off the record. */
 	void (*offer_refused)(void *ctx, const struct leg *l, uint16_t status);
 	/* From a record of somebody else: can it be worked with? */
 	bool (*stream_valid)(const struct rec_media *m);

@@ -4,6 +4,7 @@ whether they understand each other after it."""
 import json
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 
@@ -31,18 +32,18 @@ media-sec-policy "cloud" {
 """
 
 
-def config(options=""):
+def config(options="", mode="srtp"):
     text = (Path(__file__).parent / "sbcd.conf").read_text()
     return text.replace('realm "cloud" {',
                         'realm "cloud" {\n\tmedia-sec-policy = cloud') + \
-        PROFILE % options
+        (PROFILE % options).replace("mode = srtp", f"mode = {mode}")
 
 
-def secured(tmp_path_factory, options="", media=False):
+def secured(tmp_path_factory, options="", media=False, mode="srtp"):
     need_daemon()
     close_shared()
     conf = tmp_path_factory.mktemp("conf") / "sbcd.conf"
-    conf.write_text(config(options))
+    conf.write_text(config(options, mode))
     w = make_world(tmp_path_factory, "sdes", conf=str(conf))
     w.conf = conf
     w.peers(media=media)
@@ -325,6 +326,62 @@ def test_audio_outlives_the_node(tmp_path_factory):
         w.hang_up(pairs)
         checks.nothing_left(w)
         checks.sane(w)
+    finally:
+        w.close()
+
+
+PAIR = b"m=audio 0 RTP/AVP 0\r\n"    # the other half of SRTP, turned off
+
+
+def m_lines(sdp):
+    return len(re.findall(r"^m=", sdp, re.M))
+
+
+def takes_srtp(call):
+    call.edit = lambda sdp: sdp + PAIR
+    return Answer()
+
+
+@pytest.mark.parametrize("loss", ["before", "between", "after"])
+def test_refused_stream_is_forgotten(tmp_path_factory, loss):
+    """A pair of m-lines that the peer refused is none: what it offers next
+    follows on what both have agreed to. Power loss before the offer, between
+    it and the refusal, and after that."""
+    w = secured(tmp_path_factory, "egress-offer-format = "
+                "simultaneous-best-effort", mode="any")
+
+    def lose(point):
+        if loss == point:
+            active, standby = w.settled(30)
+            w.lab.kill(active, "power")
+            w.wait_role(standby, "ACTIVE", 10)
+    try:
+        w.ua["cloud"].answer = takes_srtp
+        caller, callee = w.establish(1)[0]
+        assert m_lines(callee.invite.sdp) == 2
+        lose("before")
+        callee.reinvite_answer, callee.hold = 488, {"INVITE"}
+        caller.edit = lambda sdp: sdp + b"m=audio 33330 RTP/AVP 0\r\n"
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(caller.reinvite, timeout=40)
+            [held] = callee.wait_held("INVITE", 20)
+            assert m_lines(held.sdp) == 4
+            lose("between")
+            callee.release()
+            assert asked.result().status == 488
+        lose("after")
+        callee.reinvite_answer = 200
+        more = (f"m=audio 44440 RTP/SAVP 0\r\na=crypto:1 {w.sdes.suite} "
+                f"inline:{w.sdes.new_key()}\r\n").encode()
+        callee.edit = lambda sdp: sdp + PAIR + more
+        resp = callee.reinvite(timeout=40)
+        assert resp.status == 200, resp
+        assert m_lines(resp.sdp) == 3
+        assert m_lines(caller.sdp_received) == 2
+        w.hang_up([(caller, callee)])
+        checks.nothing_left(w)
+        checks.sane(w)
+        plain_at_the_pbx(w)
     finally:
         w.close()
 

@@ -19,14 +19,14 @@ static void over_by_ack_or_refusal(void **state)
 	told("D");
 	assert_int_equal(ask(METHOD_INVITE, 'z', 7, "offer"), 0);
 	respond(METHOD_INVITE, 'a', 488, NULL);
-	told("R488a");
+	told("488aR");
 	/* Nobody else would know of its end. */
 	assert_int_equal(ask(METHOD_UPDATE, 'a', 3, "offer"), 0);
 	respond(METHOD_UPDATE, 'z', 200, "answer");
 	told("D");
 	assert_int_equal(ask(METHOD_UPDATE, 'a', 4, "offer"), 0);
 	respond(METHOD_UPDATE, 'z', 504, NULL);
-	told("R504z");
+	told("504zR");
 	/* No exchange. */
 	assert_int_equal(ask(METHOD_UPDATE, 'a', 5, NULL), 0);
 	respond(METHOD_UPDATE, 'z', 500, NULL);
@@ -162,7 +162,7 @@ static void own_offer_waits(void **state)
 	expect_sent("> INVITE 4 z");
 	/* What else it may be answered with is the last word. */
 	respond(METHOD_INVITE, 'z', 488, NULL);
-	told("R488z");
+	told("488zR");
 	turn(60000);
 	expect_silence();
 	assert_int_equal(only_call()->state, CALL_ESTABLISHED);
