@@ -26,10 +26,26 @@
 #ifndef SBCD_BASE_WORKER_H
 #define SBCD_BASE_WORKER_H
 
+enum {
+	WORKER_SHARDS_AUTO_MAX = 4, /* one a core */
+	WORKER_SHARDS_MAX = 24, /* configured */
+	/* A multiple of each number up to WORKER_SHARDS_AUTO_MAX. */
+	WORKER_PORT_CLASSES = 12,
+};
+
+/* `threads` as configured: the same on both nodes, whose cores may differ. */
+static inline unsigned worker_port_classes(unsigned threads)
+{
+	if (threads <= WORKER_SHARDS_AUTO_MAX)
+		return WORKER_PORT_CLASSES;
+	return threads < WORKER_SHARDS_MAX ? threads : WORKER_SHARDS_MAX;
+}
+
 /* Media ports: pair p = (port - port_first) / 2 of the steering pool. Even p
  * belong to node 1, odd p to node 2, so that a new active never hands out a
  * port the dead one just used; two neighbouring pairs share a shard (thread).
- * Every flow of a stream is on the same shard. */
+ * Every flow of a stream is on the same shard; the SIP worker takes ports of
+ * one class, so it is, however many threads the node has that takes over. */
 static inline unsigned worker_port_shard(unsigned port, unsigned port_first,
 					 unsigned shards)
 {

@@ -133,12 +133,24 @@ int ports_shard(const struct ports *p, uint16_t port)
 	return (int)worker_port_shard(port, p->pool_first, p->shards);
 }
 
-int ports_best_shard(const struct ports *p)
+static uint32_t free_in_both(const struct ports *p, const struct ports *other,
+			     unsigned s)
+{
+	uint32_t n = p->lists[s].len;
+
+	if (other == p)
+		return n / 2;
+	return s < other->shards && other->lists[s].len < n
+		       ? other->lists[s].len
+		       : n;
+}
+
+int ports_best_shard(const struct ports *p, const struct ports *other)
 {
 	unsigned best = 0;
 
 	for (unsigned s = 1; s < p->shards; s++)
-		if (p->lists[s].len > p->lists[best].len)
+		if (free_in_both(p, other, s) > free_in_both(p, other, best))
 			best = s;
 	return (int)best;
 }
@@ -146,7 +158,7 @@ int ports_best_shard(const struct ports *p)
 int ports_get(struct ports *p, int shard, uint64_t now_ms)
 {
 	unsigned s =
-		shard < 0 ? (unsigned)ports_best_shard(p) : (unsigned)shard;
+		shard < 0 ? (unsigned)ports_best_shard(p, p) : (unsigned)shard;
 	struct pair *e;
 	int32_t i;
 

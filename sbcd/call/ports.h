@@ -5,7 +5,8 @@
  * The pool is split by node (base/worker.h): this node only hands out its own
  * half, so a new active never gives away a port the dead one just used. A
  * freed pair rests for PORTS_REST_MS and the one that rested longest goes
- * first. All pairs of a stream are of the same shard (media thread).
+ * first. All pairs of a stream are of the same shard (of media threads, however
+ * many there are).
  * Occupancy is rebuilt from media records: ports_take() is what a record
  * says, whichever node chose the port.
  *
@@ -43,7 +44,7 @@ void ports_put(struct ports *p, uint16_t port, uint64_t now_ms);
 
 int ports_shard(const struct ports *p, uint16_t port);
 size_t ports_used(const struct ports *p);
-/* The shard with the most free pairs. */
-int ports_best_shard(const struct ports *p);
+/* The shard in which both have most free pairs. */
+int ports_best_shard(const struct ports *p, const struct ports *other);
 
 #endif

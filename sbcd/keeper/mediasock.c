@@ -6,14 +6,16 @@
 #include <string.h>
 #include <unistd.h>
 #include "netif/anyport.h"
+#include "sbcd/base/worker.h"
 #include "sbcd/record/link.h"
 
 enum {
-	SHARDS_AUTO_MAX = 4,
-	/* Two families and the raw sockets must fit one message. */
-	SHARDS_MAX = (LINK_FDS_MAX - CONFIG_ADDRS_MAX) / 2,
 	SOCKET_BUFFER_BYTES = 4 * 1024 * 1024,
 };
+
+_Static_assert(2 * (int)WORKER_SHARDS_MAX + (int)CONFIG_ADDRS_MAX <=
+		       (int)LINK_FDS_MAX,
+	       "two families and the raw sockets fit one message");
 
 struct mediasock {
 	struct netif_anyport *anyport;
@@ -32,11 +34,12 @@ unsigned mediasock_shards(const struct config *c)
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (c->media.threads)
-		return c->media.threads > SHARDS_MAX ? SHARDS_MAX
-						     : c->media.threads;
+		return c->media.threads > WORKER_SHARDS_MAX ? WORKER_SHARDS_MAX
+							    : c->media.threads;
 	if (cores < 1)
 		return 1;
-	return cores > SHARDS_AUTO_MAX ? SHARDS_AUTO_MAX : (unsigned)cores;
+	return cores > WORKER_SHARDS_AUTO_MAX ? WORKER_SHARDS_AUTO_MAX
+					      : (unsigned)cores;
 }
 
 static int to_ip(struct netif_ip *out, const struct addr *a)

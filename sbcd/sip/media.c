@@ -142,8 +142,6 @@ static int flow_port(struct relay *r, struct rec_flow *f,
 	at = agent_address(a, family);
 	if (!at)
 		return -EADDRNOTAVAIL;
-	if (*shard < 0)
-		*shard = ports_best_shard(pool);
 	port = ports_get(pool, *shard, b2bua_now(r->w->b2bua));
 	if (port < 0)
 		return port;
@@ -174,12 +172,16 @@ static int stream_ports_get(struct relay *r, unsigned i)
 {
 	struct rec_media *m = &r->media[i];
 	struct rec_flow *ff = flow_of(m, r->from), *tf = flow_of(m, r->to);
-	int shard = -1, err;
+	struct ports *fp = b2bua_ports(r->w->b2bua, r->from_a->sif->realm);
+	struct ports *tp = b2bua_ports(r->w->b2bua, r->to_a->sif->realm);
+	int shard, err;
 
 	if (tf->local.port)
-		shard = ports_shard(
-			b2bua_ports(r->w->b2bua, r->to_a->sif->realm),
-			tf->local.port);
+		shard = ports_shard(tp, tf->local.port);
+	else if (ff->local.port)
+		shard = ports_shard(fp, ff->local.port);
+	else
+		shard = ports_best_shard(fp, tp);
 	err = flow_port(r, ff, r->from_a,
 			stream_family(&r->said.stream[i], r->from_d), &shard);
 	if (err)

@@ -12,13 +12,14 @@
 #include "sbcd/base/clock.h"
 #include "sbcd/base/log.h"
 #include "sbcd/base/mask.h"
+#include "sbcd/base/worker.h"
 #include "sbcd/record/record.h"
 #include "sbcd/sip/sip_int.h"
 #include "sbcd/sip/tls_links.h"
 #include "sbcd/sip/tls_state.h"
 #include "sbcd/sip/tport_tls.h"
 
-enum { SHARDS_MAX = 4, QUIESCE_MAX_MS = 100 };
+enum { QUIESCE_MAX_MS = 100 };
 
 /* ---- the keeper's word
  * -------------------------------------------------------------
@@ -31,19 +32,6 @@ static void stop(struct sip_worker *w, int code)
 	/* The other node goes on with these calls. The stack would answer 500
 	 * to every request that it leaves behind. */
 	guard_mute();
-}
-
-/* The number the media worker has, too (keeper/mediasock.h). */
-static unsigned count_shards(const struct config *c)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (c->media.threads)
-		return c->media.threads < SHARDS_MAX ? c->media.threads
-						     : SHARDS_MAX;
-	return cores < 1	    ? 1
-	       : cores > SHARDS_MAX ? SHARDS_MAX
-				    : (unsigned)cores;
 }
 
 static int find_secret(const char *node_text, struct token_key *out)
@@ -84,7 +72,7 @@ static int on_config(void *ctx, const char *text, const char *node_text)
 		goto out;
 	p.config = w->config;
 	p.node = w->node.id;
-	p.shards = count_shards(w->config);
+	p.shards = worker_port_classes(w->config->media.threads);
 	p.counters = w->counters;
 	guard_init(w->counters, p.key.bytes);
 	err = b2bua_create(&w->b2bua, &p);

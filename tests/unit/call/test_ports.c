@@ -110,6 +110,59 @@ static void records_decide_what_is_used(void **state)
 	ports_destroy(p);
 }
 
+/* A node with another number of threads takes over: the ports of a stream are
+ * of one thread there, too. */
+static void one_class_is_one_thread_everywhere(void **state)
+{
+	unsigned classes = worker_port_classes(0);
+	struct ports *a = make(20000, 29999, 1, classes);
+	struct ports *b = make(40002, 45001, 1, classes);
+
+	for (int i = 0; i < 500; i++) {
+		int class = ports_best_shard(a, b);
+		int one = ports_get(a, class, 1), two = ports_get(b, class, 1);
+
+		assert_true(one > 0 && two > 0);
+		ports_take(a, (uint16_t)one);
+		ports_take(b, (uint16_t)two);
+		for (unsigned n = 1; n <= WORKER_SHARDS_AUTO_MAX; n++)
+			assert_int_equal(
+				worker_port_shard((unsigned)one, 20000, n),
+				worker_port_shard((unsigned)two, 40002, n));
+	}
+	ports_destroy(a);
+	ports_destroy(b);
+	for (unsigned n = 1; n <= WORKER_SHARDS_MAX; n++)
+		assert_int_equal(worker_port_classes(n) % n, 0);
+	assert_int_equal(worker_port_classes(99), WORKER_SHARDS_MAX);
+}
+
+/* The smaller pool decides: all it has can be used. */
+static void best_for_both(void **state)
+{
+	struct ports *a = make(20000, 20399, 1, WORKER_PORT_CLASSES);
+	struct ports *b = make(40000, 40019, 1, WORKER_PORT_CLASSES);
+	int class, one, two;
+
+	for (int i = 0; i < 5; i++) {
+		class = ports_best_shard(a, b);
+		one = ports_get(a, class, 1);
+		two = ports_get(b, class, 1);
+		assert_true(one > 0 && two > 0);
+		ports_take(a, (uint16_t)one);
+		ports_take(b, (uint16_t)two);
+	}
+	/* Both legs in one realm. */
+	for (int i = 0; i < 22; i++) {
+		class = ports_best_shard(a, a);
+		one = ports_get(a, class, 1);
+		two = ports_get(a, class, 1);
+		assert_true(one > 0 && two > 0);
+	}
+	ports_destroy(a);
+	ports_destroy(b);
+}
+
 static void odd_bounds_move_inwards(void **state)
 {
 	struct ports *p = make(20001, 20006, 1, 1);
@@ -128,6 +181,8 @@ int main(void)
 		cmocka_unit_test(a_freed_pair_rests),
 		cmocka_unit_test(shards_are_kept_apart),
 		cmocka_unit_test(records_decide_what_is_used),
+		cmocka_unit_test(one_class_is_one_thread_everywhere),
+		cmocka_unit_test(best_for_both),
 		cmocka_unit_test(odd_bounds_move_inwards),
 	};
 
