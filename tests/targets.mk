@@ -113,5 +113,9 @@ install: all
 	install -d $(DESTDIR)/etc/sbcd
 	install -D -m 0644 conf/systemd/sbcd.service \
 		$(DESTDIR)/lib/systemd/system/sbcd.service
+	install -D -m 0644 conf/systemd/sbcd-firewall.service \
+		$(DESTDIR)/lib/systemd/system/sbcd-firewall.service
+	install -D -m 0644 conf/nftables/sbcd.nft \
+		$(DESTDIR)$(PREFIX)/share/doc/sbcd/sbcd.nft
 	install -D -m 0644 conf/sysctl/60-sbcd.conf \
 		$(DESTDIR)/usr/lib/sysctl.d/60-sbcd.conf

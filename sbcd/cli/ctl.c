@@ -13,6 +13,7 @@
 #include "sbcd/cli/client.h"
 #include "sbcd/cli/render.h"
 #include "sbcd/config/config.h"
+#include "sbcd/config/firewall.h"
 #include "sbcd/config/lint.h"
 #include "sbcd/config/tls.h"
 #include "sbcd/sip/tls_config.h"
@@ -59,6 +60,8 @@ static const char usage_text[] =
 	"  config check FILE [NODE-FILE]\n"
 	"                       check files before they are used, without the "
 	"daemon\n"
+	"  config firewall FILE NODE-FILE\n"
+	"                       the node's firewall, for nft -f\n"
 	"  version              of sbcctl, the daemon and its peer\n"
 	"\n"
 	"  -s, --socket PATH    control socket (/run/sbcd/sbcd.sock)\n"
@@ -313,7 +316,7 @@ static int config_check_command(const struct options *o)
 	return code;
 }
 
-/* ---- certificates ----------------------------------------------------------
+/* ---- config firewall -------------------------------------------------------
  */
 
 static struct config *load_config(const char *path)
@@ -326,6 +329,34 @@ static struct config *load_config(const char *path)
 	free(text);
 	return config;
 }
+
+/* Nothing is printed of what would not run. */
+static int config_firewall(const char *path, const char *node_path)
+{
+	struct config *config = load_config(path);
+	char *node_text = config ? read_config(node_path) : NULL;
+	struct config_node node;
+	int err = -EINVAL;
+
+	if (!node_text)
+		goto out;
+	err = config_node_parse(&node, node_text, node_path, &errors);
+	if (!err)
+		err = config_check(config, &node, &errors);
+	if (err) {
+		fputs(errors.text, stderr);
+		goto out;
+	}
+	config_firewall_print(stdout, config, &node);
+	err = fflush(stdout) || ferror(stdout) ? -EIO : 0;
+out:
+	config_destroy(config);
+	free(node_text);
+	return err ? CTL_FAILED : CTL_OK;
+}
+
+/* ---- certificates ----------------------------------------------------------
+ */
 
 /* Exit code 1 where one of them will not do: for who watches them. */
 static int cert_show(const struct options *o)
@@ -512,6 +543,9 @@ static int run(const struct options *o)
 	if (!strcmp(o->argv[0], "config") && (o->argc == 3 || o->argc == 4) &&
 	    !strcmp(o->argv[1], "check"))
 		return config_check_command(o);
+	if (!strcmp(o->argv[0], "config") && o->argc == 4 &&
+	    !strcmp(o->argv[1], "firewall"))
+		return config_firewall(o->argv[2], o->argv[3]);
 	return usage();
 }
 

@@ -17,6 +17,7 @@
 
 #include "sbcd/cli/client.h"
 #include "sbcd/cli/ctl.h"
+#include "sbcd/config/config.h"
 #include "tests/unit/cli/ctl_run.h"
 
 static char path[64];
@@ -224,6 +225,7 @@ static void wrong_usage_is_told(void **state)
 					  "config",
 					  "config check",
 					  "config check a b c",
+					  "config firewall a",
 					  "switchover now",
 					  "drain now",
 					  "maintenance",
@@ -264,6 +266,29 @@ static void config_is_checked_locally(void **state)
 	printed = NULL;
 }
 
+/* The file that is shipped is what the command makes of the examples. */
+static void firewall_is_made_of_the_configuration(void **state)
+{
+	char *shipped = NULL;
+
+	assert_int_equal(ctl("config firewall conf/sbcd.conf.example "
+			     "conf/node.conf.example"),
+			 CTL_OK);
+	assert_int_equal(config_read_file("conf/nftables/sbcd.nft", &shipped),
+			 0);
+	assert_string_equal(printed, shipped);
+	free(shipped);
+	assert_int_equal(ctl("config firewall tests/lab/sbcd.conf "
+			     "tests/unit/config/bad-node/id-range.conf"),
+			 CTL_FAILED);
+	assert_non_null(strstr(printed, "id-range.conf:7: '3' is no id"));
+	assert_null(strstr(printed, "table"));
+	assert_int_equal(ctl("config firewall tests/lab/sbcd.conf /none"),
+			 CTL_FAILED);
+	free(printed);
+	printed = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -276,6 +301,7 @@ int main(void)
 		cmocka_unit_test(silence_has_an_end),
 		cmocka_unit_test(wrong_usage_is_told),
 		cmocka_unit_test(config_is_checked_locally),
+		cmocka_unit_test(firewall_is_made_of_the_configuration),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
