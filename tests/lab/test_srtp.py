@@ -1,5 +1,7 @@
 """RTP at the PBX, SRTP in the cloud: audio over failovers, by libsrtp2."""
 
+import os
+
 import pytest
 
 import checks
@@ -11,6 +13,7 @@ from test_sdes import config, plain_at_the_pbx
 
 SUITES = ["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32",
           "AES_256_CM_HMAC_SHA1_80", "AEAD_AES_256_GCM"]
+LISTEN_S = float(os.environ.get("SBC_LISTEN_S", "2"))
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +72,14 @@ def crash(w):
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_audio_over_two_power_losses(w, suite):
+    """SBC_LISTEN_S: how long is listened after each of them."""
     w.ua["cloud"].sdes.suite = suite
     pairs = w.establish(3) + w.establish(3, frm="cloud")
     w.wait_media(pairs)
     for _ in range(2):
         dead, alive = crash(w)
         w.wait_media(pairs)
-        totals = w.listen(2)
+        totals = w.listen(LISTEN_S)
         authentic(totals)
         w.lab.start(dead)
     w.settled(30)

@@ -4,13 +4,16 @@ word after each test."""
 
 import os
 import random
+import re
 import socket
 import struct
 import time
 
-from lab import wait_for
+import pytest
+
+from lab import vip, wait_for
 from sipua import netns_socket
-from test_bad_input import counters, grew
+from test_bad_input import counters, grew, rtp, sock
 from test_failover import lost
 from test_sdes import log_of
 from test_srtp import authentic, crash, w, world  # noqa: F401
@@ -205,6 +208,99 @@ def test_source_begins_anew_lower_after_hold(w):  # noqa: F811
     w.settled(30)
     w.media_reset()
     authentic(w.listen(2))
+    w.hang_up(pairs)
+
+
+KEY30 = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0e"
+KEY46 = KEY30 + "HyAhIiMkJSYnKCkqKywtLg=="
+S80 = "AES_CM_128_HMAC_SHA1_80"
+# One line each that is void, by the rule that is named. More of them, without
+# a wire, in tests/unit/sip/test_sdes.c.
+VOID = [
+    "", "1", f"1 {S80}", f"x {S80} inline:{KEY30}",
+    f"1234567890 {S80} inline:{KEY30}",
+    f"1 AES_192_CM_HMAC_SHA1_80 inline:{KEY30}", f"1 {S80} uri:{KEY30}",
+    f"1 {S80} inline:", f"1 {S80} inline:{KEY30[:-4]}",
+    f"1 {S80} inline:{KEY46}", f"1 AES_256_CM_HMAC_SHA1_80 inline:{KEY30}",
+    f"1 AEAD_AES_256_GCM inline:{KEY46}", f"1 {S80} inline:!{KEY30[1:]}",
+    f"1 {S80} inline:{KEY30}|2^49", f"1 {S80} inline:{KEY30}|0",
+    f"1 {S80} inline:{KEY30}|2^20|1:129", f"1 {S80} inline:{KEY30}|256:1",
+    f"1 {S80} inline:{KEY30};inline:{KEY30}",
+    f"1 {S80} inline:{KEY30} KDR=1", f"1 {S80} inline:{KEY30} WSH=63",
+    f"1 {S80} inline:{KEY30} FEC_ORDER=FEC_SRTP",
+    f"1 {S80} inline:{KEY30} UNKNOWN",
+    f"1 {S80} inline:{KEY30} WSH=64 WSH=64",
+    f"1 AEAD_AES_256_GCM inline:{KEY46[:-4]}o= UNAUTHENTICATED_SRTP",
+    f"1 {S80} inline:" + "A" * 4000, "\xff" * 60, "=" * 1000,
+]
+
+
+def test_void_lines_beside_running_calls(w):  # noqa: F811
+    """Each is refused with its rule, and counted; nobody else hears of it."""
+    pairs = w.establish(2) + w.establish(2, frm="cloud")
+    w.wait_media(pairs)
+    before, asked = counters(w), len(w.ua["core"].received("INVITE"))
+    w.media_reset()
+    for line in VOID:
+        sdp = ("v=0\r\no=- 1 1 IN IP4 10.20.0.50\r\ns=-\r\n"
+               "c=IN IP4 10.20.0.50\r\nt=0 0\r\nm=audio 40000 RTP/SAVP 0"
+               f"\r\na=crypto:{line}\r\n")
+        resp = w.ua["cloud"].request(
+            "INVITE", f"sip:{w.user()}@{vip('cloud')}", (vip("cloud"), 5060),
+            headers=[("Content-Type", "application/sdp"),
+                     ("Contact", "<sip:x@10.20.0.50>")],
+            body=sdp.encode("latin1"))
+        assert resp.status == 488, line
+        assert re.match(r'399 sbc "sdes-profile sdes1: \S', resp.get(
+            "Warning", "")), (line, resp.get("Warning"))
+    assert grew(before, counters(w), "sip_offers_refused") == len(VOID)
+    assert len(w.ua["core"].received("INVITE")) == asked
+    totals = w.listen(1)
+    authentic(totals)
+    assert lost(totals) == 0, totals
+    w.hang_up(pairs)
+
+
+def test_strangers_get_nothing(w):  # noqa: F811
+    """RTP bleed: whoever sends to a port of a call from elsewhere, all the time
+    and as the first one after a take-over, is not sent what is said there."""
+    pairs = w.establish(2) + w.establish(2, frm="cloud")
+    w.wait_media(pairs)
+    targets = [(leg.ua.name.split("-")[0], Forger(leg))
+               for pair in pairs for leg in pair]
+    socks = {side: sock(side, host=vip(side).rsplit(".", 1)[0] + ".58")
+             for side in ("core", "cloud")}
+
+    def bleed(seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for side, forger in targets:
+                seq = tx(w, forger.leg)["rtp_seq"]
+                for more, data in ((0, rtp(seq, forger.ssrc)),
+                                   (1, struct.pack("!BBHI", 0x80, 201, 1,
+                                                   forger.ssrc))):
+                    socks[side].sendto(data, (forger.dst,
+                                              int(forger.dport) + more))
+    for _ in range(2):
+        before = counters(w)
+        bleed(0.5)
+        assert grew(before, counters(w), "wrong_source") > 20
+        active, standby = w.settled(30)
+        w.lab.kill(active, "power")
+        bleed(1.5)
+        w.wait_role(standby, "ACTIVE", 10)
+        w.wait_media(pairs)
+        w.lab.start(active)
+    w.settled(30)
+    for side, s in socks.items():
+        s.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            raise AssertionError(f"{side}: {s.recv(2000)!r}")
+        s.close()
+    for _, forger in targets:
+        forger.close()
+    w.media_reset()
+    authentic(w.listen(1))
     w.hang_up(pairs)
 
 

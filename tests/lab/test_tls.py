@@ -277,7 +277,7 @@ OPTION = {"no-certificate": "mutual-authenticate",
           "unknown-ca": "trusted-ca-certificates", "expired": "",
           "not-yet-valid": "", "name": "tls-names", "purpose": "peer-eku",
           "version": "tls-version", "not-tls": "", "truncated": "",
-          "timeout": ""}
+          "timeout": "", "oversized": ""}
 
 
 def plain(w, side="cloud"):
@@ -349,6 +349,19 @@ def test_chain_without_what_leads_to_the_root(w):
     seen = count_of(w, active, "unknown-ca")
     assert attempt(w, Tls(lone, [w.shop.root], SBC)) is None
     explained(w, active, "unknown-ca", seen)
+
+
+def test_certificates_without_end(w):
+    """More than 64 KB of them are not read."""
+    active, _ = w.settled()
+    big = w.shop.make("big", w.shop.cloud.issuer, eku="serverAuth,clientAuth",
+                      names=[PEER["cloud"]] + [f"host-{i}.example.net"
+                                               for i in range(4000)])
+    assert big.single.stat().st_size > 64 * 1024
+    seen = count_of(w, active, "oversized")
+    assert attempt(w, Tls(big, [w.shop.root], SBC)) is None
+    explained(w, active, "oversized", seen)
+    assert b" 200 " in attempt(w, good(w))
 
 
 def test_version_that_is_not_ours(w):

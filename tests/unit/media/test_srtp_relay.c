@@ -218,6 +218,38 @@ static void nothing_twice(void **state)
 	}
 }
 
+/* Two branches of a fork, both of one SSRC and near the same numbers: what the
+ * other side gets is one row of them. */
+static void two_forks_with_one_ssrc(void **state)
+{
+	struct addr fork = addr_of("10.10.0.51", 7100);
+	unsigned once[400] = {0}, n = 0;
+
+	record.flows_len = 3;
+	record.flows[2] = record.flows[0];
+	record.flows[2].leg = 3;
+	record.flows[2].local.port = 20004;
+	record.flows[2].remote = fork;
+	install(&record);
+	for (uint16_t seq = 100; seq < 300; seq++) {
+		plain(seq);
+		rtp(&fork, "10.10.0.10", 20004, (uint16_t)(seq + seq % 7 - 3));
+		run_on(core, seq);
+		for (unsigned i = 0; i < sent_len; i++) {
+			int number;
+
+			if (!addr_equal_ip(&sent[i].to, &pbx))
+				continue;
+			number = heard(i, false);
+			assert_true(number >= 97 && number < 400);
+			assert_int_equal(once[number]++, 0);
+			n++;
+		}
+	}
+	assert_true(n >= 200);
+	assert_int_equal(n + counted(COUNTER_media_srtp_tx_repeated), 400);
+}
+
 /* Another node, or a new worker, goes on from the record. */
 static void take_over(void)
 {
@@ -706,6 +738,7 @@ int main(void)
 		S(both_ways),
 		S(what_is_not_authentic),
 		S(nothing_twice),
+		S(two_forks_with_one_ssrc),
 		S(over_a_take_over),
 		S(unknown_ssrcs_after_a_take_over),
 		S(nothing_is_known),
