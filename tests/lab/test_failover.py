@@ -7,6 +7,7 @@ slow; the bench reports what is really reached.
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -500,6 +501,46 @@ def test_two_failovers_under_load(w):
     w.hang_up(long_call)
     checks.one_owner(w.watch)
     checks.nothing_left(w)
+
+
+def with_threads(w, node, threads):
+    """As if the node had so many cores."""
+    path = w.lab.node_dir(node) / "etc-sbcd/sbcd.conf"
+    text = path.read_text()
+    assert "media-manager" not in text
+    path.write_text(text + f"media-manager {{ threads = {threads} }}\n")
+    if w.lab.redundancy(node):
+        w.lab.kill(node, "power")
+    w.lab.start(node)
+    w.settled(30)
+    log = (w.lab.node_dir(node) / "sbcd.log").read_text(errors="replace")
+    assert f"shards={threads} " in log
+
+
+def test_nodes_with_different_numbers_of_cores(tmp_path_factory):
+    """Both ports of a stream are of one media thread wherever it goes. A call
+    within the core has taken two there: from then on the ports of a stream
+    have different numbers."""
+    close_shared()
+    conf = tmp_path_factory.mktemp("conf") / "sbcd.conf"
+    text = (Path(__file__).parent / "sbcd.conf").read_text()
+    conf.write_text(text + """
+local-policy { from-realm = core  to = "within*"  next-hop = "cucm" }
+""")
+    w = make_world(tmp_path_factory, "cores", conf=str(conf))
+    try:
+        w.peers()
+        active, standby = w.settled()
+        with_threads(w, standby, 4)
+        within = w.establish(1, to="core", prefix="within")
+        pairs = w.establish(12)
+        fail_over(w, within + pairs, listen_s=1)
+        with_threads(w, active, 3)
+        more = w.establish(12, frm="cloud")
+        fail_over(w, within + pairs + more, listen_s=1)
+        w.hang_up(within + pairs + more)
+    finally:
+        w.close()
 
 
 def test_ringing_call_is_answered_after_failover(w):
