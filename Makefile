@@ -85,7 +85,7 @@ LDLIBS := -lsofia-sip-ua -lnl-route-3 -lnl-3 -lnftables -lbpf -lcpg -lquorum \
 all: $(B)/bin/sbcd $(B)/bin/sbcctl tools
 
 help:
-	@echo 'make deps|all|demo|test|unit|lab-test|lint|fuzz|bench|mutants|chaos'
+	@echo 'make deps|all|demo|demo-secure|test|unit|lab-test|lint|fuzz|bench|mutants|chaos'
 	@echo '     bench-gap|bench-ha|stress|srtp-soak'
 	@echo '     lab-up|lab-down|format|install|clean'
 	@echo 'variables: SAN=asan|tsan WERROR=1 V=1'

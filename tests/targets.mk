@@ -22,7 +22,7 @@ deps:
 	fi
 	@tests/tools/sofia-internal
 
-.PHONY: model lab-up lab-down lab-test lab-sanitized versions demo test lint \
+.PHONY: model lab-up lab-down lab-test lab-sanitized versions demo demo-secure test lint \
 	format bench bench-gap bench-ha stress srtp-soak mutants chaos install
 lab-up: all
 	tests/lab/lab up
@@ -34,6 +34,11 @@ demo:
 	$(Q)$(MAKE) --no-print-directory deps
 	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all
 	$(PYTHON) tests/demo/demo.py --build $(B)
+
+demo-secure:
+	$(Q)$(MAKE) --no-print-directory deps
+	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all
+	$(PYTHON) tests/demo/secure.py --build $(B)
 
 test:
 	$(Q)$(MAKE) --no-print-directory deps

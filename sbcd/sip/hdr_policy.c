@@ -177,28 +177,35 @@ static bool append(char *out, size_t size, size_t *used, const char *text,
 	return true;
 }
 
-ssize_t hdr_policy_rewrite(const char *value, const struct hdr_hosts *hosts,
-			   char *out, size_t size)
+ssize_t hdr_policy_rewrite_text(const char *text, size_t left,
+				const struct hdr_hosts *hosts, char *out,
+				size_t size)
 {
-	size_t left = strlen(value), used = 0;
+	size_t used = 0;
 	struct hide_hit hit;
 
-	if (strpbrk(value, "\r\n"))
-		return -EINVAL;
 	if (size == 0)
 		return -ENOSPC;
-	while (hide_find(hosts->hide, true, value, left, &hit)) {
-		widen(value, left, &hit);
-		if (!append(out, size, &used, value, hit.start) ||
+	while (hide_find(hosts->hide, true, text, left, &hit)) {
+		widen(text, left, &hit);
+		if (!append(out, size, &used, text, hit.start) ||
 		    !append(out, size, &used, hosts->own, strlen(hosts->own)))
 			return -ENOSPC;
-		value += hit.start + hit.size;
+		text += hit.start + hit.size;
 		left -= hit.start + hit.size;
 	}
-	if (!append(out, size, &used, value, left))
+	if (!append(out, size, &used, text, left))
 		return -ENOSPC;
 	out[used] = '\0';
 	return (ssize_t)used;
+}
+
+ssize_t hdr_policy_rewrite(const char *value, const struct hdr_hosts *hosts,
+			   char *out, size_t size)
+{
+	if (strpbrk(value, "\r\n"))
+		return -EINVAL;
+	return hdr_policy_rewrite_text(value, strlen(value), hosts, out, size);
 }
 
 ssize_t hdr_policy_apply(const char *name, const char *value,

@@ -42,6 +42,11 @@ bool hdr_policy_leaks(const char *value, const struct hdr_hosts *hosts);
 ssize_t hdr_policy_rewrite(const char *value, const struct hdr_hosts *hosts,
 			   char *out, size_t size)
 	__attribute__((warn_unused_result));
+/* The same for text of many lines: a body that names hosts. */
+ssize_t hdr_policy_rewrite_text(const char *text, size_t text_size,
+				const struct hdr_hosts *hosts, char *out,
+				size_t size)
+	__attribute__((warn_unused_result));
 /*
  * The whole policy for one header on its way through: bytes of the value to
  * send, -ENOENT when it must not be sent, -ENOSPC.

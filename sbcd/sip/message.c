@@ -15,7 +15,7 @@ const char sip_allow[] =
 const char sip_supported[] = "100rel";
 const char sip_accept[] = "application/sdp";
 
-enum { HEADER_VALUE_MAX = 4096, MAX_FORWARDS = 70 };
+enum { HEADER_VALUE_MAX = 4096, BODY_TEXT_MAX = 8192, MAX_FORWARDS = 70 };
 
 int message_local_host(const struct sip_agent *a, uint8_t family, char *out,
 		       size_t size)
@@ -238,23 +238,50 @@ static void pass_reliability(msg_t *msg, sip_t *sip, const sip_t *source)
 		sip_add_dup(msg, sip, (sip_header_t *)source->sip_rseq);
 }
 
-/* INFO carries what the two ends agreed on, if it tells no address. */
-static void pass_body(struct sip_agent *from, msg_t *msg, sip_t *sip,
+/* Lines for people or of `name: value`: a host in them may be another one. */
+static bool is_text(const sip_content_type_t *type)
+{
+	return !strncasecmp(type->c_type, "text/", 5) ||
+	       !strcasecmp(type->c_type, "application/simple-message-summary");
+}
+
+/*
+ * INFO, NOTIFY and MESSAGE carry what the two ends agreed on; of text that
+ * names hosts of its side, with ours in their place, of anything else nothing.
+ */
+static void pass_body(struct sip_agent *from, struct sip_agent *to,
+		      const struct rec_dialog *d, msg_t *msg, sip_t *sip,
 		      const sip_t *source)
 {
-	struct hide_set hide;
 	const sip_payload_t *pl = source->sip_payload;
+	const sip_content_type_t *type = source->sip_content_type;
+	struct hide_set hide;
+	char own[ADDR_TEXT_SIZE], out[BODY_TEXT_MAX];
+	struct hdr_hosts hosts = {.hide = &hide, .own = own};
+	ssize_t n = 0;
 
-	if (!pl || !pl->pl_len || !source->sip_content_type)
+	if (!pl || !pl->pl_len || !type || !type->c_type)
 		return;
 	media_hide(from, &hide);
-	if (hide_find(&hide, true, pl->pl_data, pl->pl_len, NULL))
-		return;
-	sip_add_dup(msg, sip, (sip_header_t *)source->sip_content_type);
+	if (hide_find(&hide, true, pl->pl_data, pl->pl_len, NULL)) {
+		if (is_text(type) &&
+		    !message_local_host(to, d->peer.family, own, sizeof(own)))
+			n = hdr_policy_rewrite_text(pl->pl_data, pl->pl_len,
+						    &hosts, out, sizeof(out));
+		if (n <= 0) {
+			log_rated(
+				LOG_NOTICE,
+				"event=body-not-passed type=\"%s\" from=%s reason=names-hosts",
+				type->c_type, from->sif->name);
+			return;
+		}
+		pl = sip_payload_create(msg_home(msg), out, (isize_t)n);
+	}
+	sip_add_dup(msg, sip, (const sip_header_t *)type);
 	if (source->sip_content_disposition)
 		sip_add_dup(msg, sip,
 			    (sip_header_t *)source->sip_content_disposition);
-	sip_add_dup(msg, sip, (sip_header_t *)pl);
+	sip_add_dup(msg, sip, (const sip_header_t *)pl);
 }
 
 static int add_sdp(msg_t *msg, sip_t *sip, const struct call_send *s)
@@ -449,7 +476,7 @@ msg_t *message_request(struct sip_agent *a, const struct rec_dialog *d,
 	if (source && from && s->method != METHOD_ACK) {
 		pass_headers(from, a, d, msg, sip, source);
 		if (!s->sdp_size && !has_contact(s->method))
-			pass_body(from, msg, sip, source);
+			pass_body(from, a, d, msg, sip, source);
 	}
 	add_reason(msg, sip, s->why);
 	if (add_sdp(msg, sip, s) || sip_complete_message(msg) < 0)
@@ -639,7 +666,7 @@ msg_t *message_response(struct sip_agent *a, nta_incoming_t *irq,
 			pass_reliability(msg, sip, source);
 		pass_headers(from, a, d, msg, sip, source);
 		if (!s->sdp_size && !has_contact(s->method))
-			pass_body(from, msg, sip, source);
+			pass_body(from, a, d, msg, sip, source);
 	}
 	if (s->rseq && add_rseq(msg, sip, s->rseq))
 		goto err;

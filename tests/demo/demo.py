@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "tests/lab"))
+sys.path[:0] = [str(TOP / "tests/lab"), str(TOP / "tests/peers")]
+
+from telling import Clock, gap_line, gaps, logs_if_it_fails  # noqa: E402
 
 
 def parse_args():
@@ -24,12 +26,12 @@ def parse_args():
     return ap.parse_args()
 
 
-class Clock:
-    def __init__(self):
-        self.start = time.monotonic()
-
-    def say(self, text):
-        print(f"[{time.monotonic() - self.start:6.1f} s] {text}", flush=True)
+def by_kind(secure, plain):
+    """What to call each leg's way: [(name, calls), ...]"""
+    return [("core  -> cloud, SRTP", [b for _, b in secure]),
+            ("cloud -> core,  SRTP", [a for a, _ in secure]),
+            ("core  -> cloud, RTP", [b for _, b in plain]),
+            ("cloud -> core,  RTP", [a for a, _ in plain])]
 
 
 def kept(streams, pairs):
@@ -39,19 +41,14 @@ def kept(streams, pairs):
     return sum(hears(a) and hears(b) for a, b in pairs)
 
 
-def gaps(streams, calls):
-    return sorted(streams[c.stream]["rx"]["longest_gap"]["ms"]
-                  for c in calls)
+def report_gaps(streams, kinds):
+    for name, calls in kinds:
+        print(gap_line(name, gaps(streams, calls)))
 
 
-def gap_line(name, ms):
-    return (f"  {name:<16} longest gap {ms[-1]:6.1f} ms   "
-            f"median {ms[len(ms) // 2]:6.1f} ms   over {len(ms)} streams")
-
-
-def report_gaps(streams, pairs):
-    print(gap_line("cloud -> core", gaps(streams, [a for a, _ in pairs])))
-    print(gap_line("core -> cloud", gaps(streams, [b for _, b in pairs])))
+def unauthentic(streams):
+    """Packets that the SRTP receivers at the peers did not believe."""
+    return sum(s["rx"].get("unprotect_failed", 0) for s in streams.values())
 
 
 def lost(streams):
@@ -63,7 +60,7 @@ def show_roles(world):
         print(f"  {node}: {role}")
 
 
-def crash(world, pairs, clock, listen):
+def crash(world, pairs, kinds, clock, listen):
     active, standby = world.settled(30)
     world.media_reset()
     time_s = time.monotonic()
@@ -79,7 +76,8 @@ def crash(world, pairs, clock, listen):
     streams = world.streams()
     n = kept(streams, pairs)
     print(f"  calls kept: {n} of {len(pairs)}")
-    report_gaps(streams, pairs)
+    report_gaps(streams, kinds)
+    print(f"  SRTP packets that failed authentication: {unauthentic(streams)}")
     clock.say(f"starting {active} again")
     world.lab.start(active)
     world.settled(40)
@@ -87,7 +85,7 @@ def crash(world, pairs, clock, listen):
     return n
 
 
-def switchover(world, pairs, clock):
+def switchover(world, pairs, kinds, clock):
     active, standby = world.settled(30)
     world.media_reset()
     clock.say(f"planned switchover {active} -> {standby}")
@@ -101,41 +99,48 @@ def switchover(world, pairs, clock):
                for m in world.media.values())
     print(f"  packets lost over {len(streams)} streams: {lost(streams)} "
           f"of {sent}")
-    report_gaps(streams, pairs)
+    report_gaps(streams, kinds)
+    print(f"  SRTP packets that failed authentication: {unauthentic(streams)}")
     world.settled(40)
     show_roles(world)
     return kept(streams, pairs), lost(streams)
 
 
+def calls(office, n, clock):
+    """Half of them by TLS and SRTP in the cloud, half by UDP and RTP."""
+    secure = office.up(n - n // 2)
+    plain = office.plain(n // 2)
+    clock.say(f"{len(secure)} calls from the PBX (UDP, RTP) to the cloud by "
+              "TLS and SRTP")
+    clock.say(f"{len(plain)} calls from the PBX to a provider by UDP and RTP; "
+              "50 packets/s both ways")
+    return secure + plain, by_kind(secure, plain)
+
+
 def main():
     args = parse_args()
     os.environ["SBC_BUILD"] = str((TOP / args.build).resolve())
-    from lab import World, vip  # after SBC_BUILD is known
+    from office import Office  # after SBC_BUILD is known
     clock = Clock()
     clock.say("two nodes, their switch and their peers in namespaces")
     with tempfile.TemporaryDirectory(prefix="sbc-demo-") as tmp:
-        world = World(tmp)
-        try:
+        office = Office(tmp)
+        world = office.w
+        with logs_if_it_fails(office):
             active, standby = world.settled(30)
             clock.say(f"{active} is ACTIVE, {standby} is STANDBY and in sync")
-            world.peers()
-            pairs = world.establish(args.calls)
-            clock.say(f"{len(pairs)} calls from {vip('core')} to the cloud "
-                      "side, RTP both ways at 50 packets/s")
-            n1 = crash(world, pairs, clock, args.listen)
-            n2, dropped = switchover(world, pairs, clock)
+            pairs, kinds = calls(office, args.calls, clock)
+            n1 = crash(world, pairs, kinds, clock, args.listen)
+            n2, dropped = switchover(world, pairs, kinds, clock)
             clock.say("ending every call by BYE, from alternating sides")
             world.hang_up(pairs)
             world.assert_no_calls()
             clock.say(f"{len(pairs)} calls ended, each BYE answered 200; "
                       "no call left on either node")
-        except BaseException:
-            for title, text in world.logs():
-                print(f"---- {title}\n{text}", file=sys.stderr)
-            raise
-        finally:
-            world.close()
-    ok = n1 == n2 == args.calls and not dropped
+            reused = office.watch.check()
+            print(f"  SRTP indexes used twice, on the ports of both nodes: "
+                  f"{reused or 'none'}")
+    ok = n1 == n2 == args.calls and not dropped and not reused
     print(f"RESULT: {'all calls kept' if ok else 'FAILED'}: "
           f"{n1}/{args.calls} over the power loss, "
           f"{n2}/{args.calls} over the switchover, "

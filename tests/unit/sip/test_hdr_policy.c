@@ -188,6 +188,31 @@ static void rewrites_hosts(void **state)
 	}
 }
 
+/* A lamp's NOTIFY tells whose it is (RFC 3842). */
+static void rewrites_bodies(void **state)
+{
+	static const char in[] = "Messages-Waiting: yes\r\n"
+				 "Message-Account: sip:7@10.10.0.50\r\n"
+				 "Voice-Message: 2/8 (0/2)\r\n";
+	static const char want[] = "Messages-Waiting: yes\r\n"
+				   "Message-Account: sip:7@10.20.0.10\r\n"
+				   "Voice-Message: 2/8 (0/2)\r\n";
+	char out[sizeof(in)];
+
+	assert_int_equal(hdr_policy_rewrite_text(in, sizeof(in) - 1, &hosts,
+						 out, sizeof(out)),
+			 sizeof(want) - 1);
+	assert_string_equal(out, want);
+	assert_int_equal(hdr_policy_rewrite_text(in, sizeof(in) - 1, &hosts,
+						 out, sizeof(in) - 1),
+			 -ENOSPC);
+	/* No more of it than there is. */
+	assert_int_equal(hdr_policy_rewrite_text("10.10.0.50", 9, &hosts, out,
+						 sizeof(out)),
+			 10);
+	assert_string_equal(out, "10.20.0.10");
+}
+
 static void rewrite_is_bounded(void **state)
 {
 	char out[64];
@@ -236,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(classifies_every_header),
 		cmocka_unit_test(rewrites_hosts),
+		cmocka_unit_test(rewrites_bodies),
 		cmocka_unit_test(rewrite_is_bounded),
 		cmocka_unit_test(applies_the_policy),
 	};
