@@ -19,10 +19,16 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RETRY_MAX = 12  # more failures than that are no hiccup
 STAGES = ["lint", "unit", "asan", "tsan", "fuzz", "lab", "lab-asan", "chaos"]
+# How many test programs or labs at a time. Labs mostly wait; those that measure
+# time, or load the machine, have it for themselves.
+SIDE_BY_SIDE = 2
+ALONE = ["chaos", "clock", "failover", "fence", "lab_itself", "leaks", "mixed",
+         "split", "stress"]
 # Where unit tests run threads of ours (hasync/cpg.c's needs a corosync).
 TSAN_MODULES = ["base", "keeper", "media"]
 # Hostile bytes, every kind of call, and one of each kind of take-over.
@@ -103,8 +109,10 @@ def unit_programs(modules=("*",)):
 
 
 def run_unit(args, build, label, programs, totals, env=None):
-    seen = {p: cmocka(f"{TOP}/{build}/{p}", label + p, env)
-            for p in programs}
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        seen = dict(zip(programs, pool.map(
+            lambda p: cmocka(f"{TOP}/{build}/{p}", label + p, env),
+            programs)))
     bad = [p for p, (_, failed) in seen.items() if failed]
     if 0 < len(bad) <= RETRY_MAX and not args.first:
         for p in bad:
@@ -142,41 +150,54 @@ def stage_tsan(args, totals):
               dict(os.environ, TSAN_OPTIONS="halt_on_error=1"))
 
 
+def fuzz(args, name):
+    """Runs one target; True: nothing found."""
+    corpus = f"{TOP}/tests/fuzz/corpus/{name}"
+    work = f"{TOP}/build-fuzz/corpus/{name}"
+    os.makedirs(work, exist_ok=True)
+    t = time.monotonic()
+    rc, out = run([f"{TOP}/build-fuzz/fuzz/{name}",
+                   f"-max_total_time={args.seconds}", "-timeout=5",
+                   "-rss_limit_mb=2048", "-verbosity=0",
+                   f"-artifact_prefix={TOP}/build-fuzz/{name}-",
+                   work] + ([corpus] if os.path.isdir(corpus) else []),
+                  args.seconds + 120)
+    show(name, rc == 0, time.monotonic() - t)
+    if rc:
+        print(out[-8000:])
+    return rc == 0
+
+
 def stage_fuzz(args, totals):
-    for src in sorted(glob.glob(f"{TOP}/tests/fuzz/fuzz_*.c")):
-        name = os.path.basename(src)[:-2]
-        corpus = f"{TOP}/tests/fuzz/corpus/{name}"
-        work = f"{TOP}/build-fuzz/corpus/{name}"
-        os.makedirs(work, exist_ok=True)
-        t = time.monotonic()
-        rc, out = run([f"{TOP}/build-fuzz/fuzz/{name}",
-                       f"-max_total_time={args.seconds}", "-timeout=5",
-                       "-rss_limit_mb=2048", "-verbosity=0",
-                       f"-artifact_prefix={TOP}/build-fuzz/{name}-",
-                       work] + ([corpus] if os.path.isdir(corpus) else []),
-                      args.seconds + 120)
-        show(name, rc == 0, time.monotonic() - t)
-        if rc:
-            print(out[-8000:])
-        totals.add(name, int(rc == 0), int(rc != 0))
+    names = [os.path.basename(src)[:-2]
+             for src in sorted(glob.glob(f"{TOP}/tests/fuzz/fuzz_*.c"))]
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for name, ok in zip(names, pool.map(lambda n: fuzz(args, n), names)):
+            totals.add(name, int(ok), int(not ok))
 
 
 def pytest_lab(args, build, targets, extra):
-    """{test id: passed} of one pytest run over the lab, and its exit code."""
-    report = f"{TOP}/{build}/lab.xml"
+    """{test id: passed} of one pytest run over the lab; a run that ended badly
+    without a test that failed is one itself, "pytest ..."."""
+    tag = re.sub(r"\W+", "-", targets[0]) if len(targets) == 1 else "lab"
+    report = f"{TOP}/{build}/{tag}.xml"
     if os.path.exists(report):
         os.unlink(report)
     cmd = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
            "--tb=short", "-x" if args.first else "-ra",
            f"--junitxml={report}", *targets]
     env = dict(os.environ, SBC_BUILD=f"{TOP}/{build}", **extra)
-    p = subprocess.Popen(cmd, cwd=TOP, env=env)
+    p = subprocess.Popen(cmd, cwd=TOP, env=env, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT)
     try:
-        rc = p.wait(timeout=args.lab_timeout)
+        out, _ = p.communicate(timeout=args.lab_timeout)
+        rc = p.returncode
     except subprocess.TimeoutExpired:
         p.terminate()
-        p.wait()
+        out, _ = p.communicate()
+        out += f"\ntimed out after {args.lab_timeout} s\n".encode()
         rc = 124
+    print(out.decode(errors="replace"), end="", flush=True)
     seen = {}
     if os.path.exists(report):
         for case in ET.parse(report).getroot().iter("testcase"):
@@ -187,25 +208,31 @@ def pytest_lab(args, build, targets, extra):
             bad = (case.find("failure") is not None or
                    case.find("error") is not None)
             seen[name] = seen.get(name, True) and not bad
-    return seen, rc
+    if (rc and all(seen.values())) or not seen:
+        seen[f"pytest {' '.join(targets)}"] = False
+    return seen
 
 
-def run_lab(args, label, build, targets, totals, env):
-    seen, rc = pytest_lab(args, build, targets, env)
-    bad = [name for name, ok in seen.items() if not ok]
+def run_lab(args, label, build, targets, totals, env, together=()):
+    """`together`: more targets, that may run side by side."""
+    seen = {}
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for more in pool.map(lambda t: pytest_lab(args, build, [t], env),
+                             together):
+            seen |= more
+    seen |= pytest_lab(args, build, targets, env)
+    bad = [name for name, ok in seen.items() if not ok and "::" in name]
     if 0 < len(bad) <= RETRY_MAX and not args.first:
-        again, rc = pytest_lab(args, build, bad, env)
+        again = pytest_lab(args, build, bad, env)
         for name in bad:
             if again.get(name):
                 totals.second_try(f"{label} {name}")
                 seen[name] = True
-    failed = sum(not ok for ok in seen.values())
-    if (rc or not seen) and not failed:
-        failed = 1
     for name, ok in seen.items():
         if not ok:
             print(f"  FAIL {label} {name}")
-    totals.add(label, sum(seen.values()), failed)
+    passed = sum(seen.values())
+    totals.add(label, passed, len(seen) - passed)
 
 
 def stage_lab(args, totals):
@@ -213,7 +240,11 @@ def stage_lab(args, totals):
     print(out, end="", flush=True)
     if rc:
         totals.add("versions", 0, 1)
-    run_lab(args, "lab", args.build, ["tests/lab"], totals, {})
+    files = sorted(os.path.relpath(p, TOP)
+                   for p in glob.glob(f"{TOP}/tests/lab/test_*.py"))
+    alone = [f"tests/lab/test_{name}.py" for name in ALONE]
+    run_lab(args, "lab", args.build, alone, totals, {},
+            [f for f in files if f not in alone])
 
 
 def lab_sanitized(args, san, totals, env):
@@ -270,7 +301,8 @@ def main():
     ap.add_argument("--build", default="build")
     ap.add_argument("--seconds", type=int, default=10,
                     help="seconds for each fuzz target")
-    ap.add_argument("--lab-timeout", type=int, default=2400)
+    ap.add_argument("--lab-timeout", type=int, default=2400,
+                    help="seconds for one run of pytest")
     ap.add_argument("--first", action="store_true",
                     help="stop the lab stage at the first failure; "
                          "no second try")
