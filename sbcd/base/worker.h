@@ -18,7 +18,7 @@
  *   instead of its own three. Any-port sockets deliver
  *   IP_ORIGDSTADDR / IPV6_ORIGDSTADDR; raw sockets take whole IP packets.
  *  forwarding over the HA links (planned switchover):
- *   {"purpose":"forward","key":"<64 hex>",
+ *   {"purpose":"forward","key":"<64 hex>[ <64 hex>]",
  *    "fds":[{"kind":"udp","peer":"10.99.1.2:5421"}, …]}
  *
  * Layer: base. Definitions only.

@@ -192,6 +192,16 @@ static void take_beat(struct beat *b, size_t path, const struct ha_beat *beat,
 		raise_event(b);
 }
 
+static int decode(const struct beat *b, struct ha_beat *out, const void *data,
+		  size_t size)
+{
+	int err = ha_beat_decode(out, b->p.key, data, size);
+
+	return err && b->p.has_other_key
+		       ? ha_beat_decode(out, b->p.other_key, data, size)
+		       : err;
+}
+
 static void receive_beats(struct beat *b, size_t path, uint64_t now_ms)
 {
 	uint8_t in[HA_BEAT_SIZE + 1];
@@ -205,7 +215,7 @@ static void receive_beats(struct beat *b, size_t path, uint64_t now_ms)
 		/* ECONNREFUSED and its like: the peer is not there. */
 		if (n < 0)
 			break;
-		if (ha_beat_decode(&beat, b->p.key, in, (size_t)n) ||
+		if (decode(b, &beat, in, (size_t)n) ||
 		    beat.node != b->p.peer_node ||
 		    !ha_beat_fresh(&b->windows[path], &beat)) {
 			refused++;

@@ -54,7 +54,9 @@ struct beat_path {
 struct beat_params {
 	uint8_t node, peer_node;
 	uint64_t boot_id;
-	uint8_t key[HA_BEAT_KEY_SIZE];
+	/* Ours, and while keys are changed another one that is believed. */
+	uint8_t key[HA_BEAT_KEY_SIZE], other_key[HA_BEAT_KEY_SIZE];
+	bool has_other_key;
 	uint32_t interval_ms, stall_ms, lease_ms;
 	struct beat_path paths[BEAT_PATHS_MAX];
 	size_t paths_len;

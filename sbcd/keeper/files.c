@@ -13,7 +13,7 @@
 #include "sbcd/base/log.h"
 #include "sbcd/sip/tls_config.h"
 
-enum { CLUSTER_KEY_SIZE = 32, SMALL_FILE_MAX = 256 };
+enum { CLUSTER_KEY_SIZE = 32, CLUSTER_KEYS_MAX = 2, SMALL_FILE_MAX = 256 };
 
 /* ---- configuration ------------------------------------------------------ */
 static int read_text(const char *path, char **out)
@@ -121,9 +121,30 @@ static int check_key_mode(int fd, const char *path)
 	return 0;
 }
 
-static int read_cluster_key(const char *path, uint8_t key[CLUSTER_KEY_SIZE])
+/* One key a line: ours, and perhaps the one of before or to come. */
+static int parse_keys(uint8_t keys[][CLUSTER_KEY_SIZE], size_t *len,
+		      const char *text, size_t size)
 {
-	char text[2 * CLUSTER_KEY_SIZE + 2];
+	enum { DIGITS = 2 * CLUSTER_KEY_SIZE };
+
+	for (*len = 0; *len < CLUSTER_KEYS_MAX && size; ++*len) {
+		if (size < DIGITS ||
+		    parse_hex(keys[*len], CLUSTER_KEY_SIZE, text))
+			return -EINVAL;
+		text += DIGITS;
+		size -= DIGITS;
+		if (size && *text != '\n')
+			return -EINVAL;
+		text += size > 0;
+		size -= size > 0;
+	}
+	return *len && !size ? 0 : -EINVAL;
+}
+
+static int read_cluster_keys(const char *path, uint8_t keys[][CLUSTER_KEY_SIZE],
+			     size_t *len)
+{
+	char text[CLUSTER_KEYS_MAX * (2 * CLUSTER_KEY_SIZE + 1) + 1];
 	ssize_t n;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), err;
 
@@ -137,15 +158,12 @@ static int read_cluster_key(const char *path, uint8_t key[CLUSTER_KEY_SIZE])
 	if (err)
 		goto out;
 	n = read(fd, text, sizeof(text));
-	if (n == (ssize_t)sizeof(text) - 1 && text[n - 1] == '\n')
-		n--;
-	err = -EINVAL;
-	if (n == 2 * CLUSTER_KEY_SIZE)
-		err = parse_hex(key, CLUSTER_KEY_SIZE, text);
+	err = n < 0 ? -EINVAL : parse_keys(keys, len, text, (size_t)n);
 	if (err)
 		fprintf(stderr,
 			"%s:1: must be 64 hexadecimal digits "
-			"(openssl rand -hex 32)\n",
+			"(openssl rand -hex 32), or two such lines while the "
+			"key is changed\n",
 			path);
 out:
 	explicit_bzero(text, sizeof(text));
@@ -176,22 +194,39 @@ static int add_worker_secret(struct keeper *k, const uint8_t *key)
 	return 0;
 }
 
+/* Both nodes' forwarded packets are believed under each of them. */
+static int add_forward_key(struct keeper *k, const uint8_t *key)
+{
+	uint8_t forward[HA_BEAT_KEY_SIZE];
+	size_t used = strlen(k->forward_key);
+	int err = ha_key_derive(key, CLUSTER_KEY_SIZE, "forward", forward);
+
+	if (used)
+		k->forward_key[used++] = ' ';
+	if (!err)
+		format_hex(k->forward_key + used, forward, sizeof(forward));
+	explicit_bzero(forward, sizeof(forward));
+	return err;
+}
+
 int files_read_key(struct keeper *k)
 {
-	uint8_t key[CLUSTER_KEY_SIZE], forward[HA_BEAT_KEY_SIZE];
-	int err = read_cluster_key(k->node.cluster_key_file, key);
+	uint8_t keys[CLUSTER_KEYS_MAX][CLUSTER_KEY_SIZE];
+	size_t len = 0;
+	int err = read_cluster_keys(k->node.cluster_key_file, keys, &len);
 
-	if (err)
-		return err;
-	err = ha_key_derive(key, sizeof(key), "beat", k->beat_key);
 	if (!err)
-		err = ha_key_derive(key, sizeof(key), "forward", forward);
-	if (!err) {
-		format_hex(k->forward_key, forward, sizeof(forward));
-		err = add_worker_secret(k, key);
-	}
-	explicit_bzero(key, sizeof(key));
-	explicit_bzero(forward, sizeof(forward));
+		err = ha_key_derive(keys[0], sizeof(keys[0]), "beat",
+				    k->beat_key);
+	if (!err && len > 1)
+		err = ha_key_derive(keys[1], sizeof(keys[1]), "beat",
+				    k->other_beat_key);
+	k->has_other_key = len > 1;
+	for (size_t i = 0; !err && i < len; i++)
+		err = add_forward_key(k, keys[i]);
+	if (!err)
+		err = add_worker_secret(k, keys[0]);
+	explicit_bzero(keys, sizeof(keys));
 	return err;
 }
 

@@ -14,7 +14,8 @@
 /* Errors go to standard error as "file:line: …" lines. */
 int files_read_config(struct keeper *k, const struct keeper_params *p)
 	__attribute__((warn_unused_result));
-/* The key file must belong to root and be closed to everybody else. */
+/* The key file must belong to root and be closed to everybody else. Its first
+ * line is our key; a second one is believed, too. */
 int files_read_key(struct keeper *k) __attribute__((warn_unused_result));
 /* A boot id greater than every one before, whatever the clock says; the
  * epoch. Creates the state directory. */

@@ -535,6 +535,8 @@ static int make_beat(struct keeper *k)
 
 	p.stall_ms = c->lease_ms > STALL_MS ? c->lease_ms : STALL_MS;
 	memcpy(p.key, k->beat_key, sizeof(p.key));
+	memcpy(p.other_key, k->other_beat_key, sizeof(p.other_key));
+	p.has_other_key = k->has_other_key;
 	p.paths_len = netglue_beat_paths(k->net, p.paths, BEAT_PATHS_MAX);
 	err = beat_create(&k->beat, &p);
 	explicit_bzero(&p, sizeof(p));

@@ -141,8 +141,10 @@ struct keeper {
 	struct config_node node;
 	char *config_text;
 	char *worker_text; /* node.conf and the worker's secret */
-	uint8_t beat_key[HA_BEAT_KEY_SIZE];
-	char forward_key[KEEPER_KEY_HEX_SIZE];
+	/* Of the cluster key, and while that is changed of the other one. */
+	uint8_t beat_key[HA_BEAT_KEY_SIZE], other_beat_key[HA_BEAT_KEY_SIZE];
+	bool has_other_key;
+	char forward_key[2 * KEEPER_KEY_HEX_SIZE]; /* one or two */
 	uint64_t boot_id;
 	struct pairclock clock;
 	_Atomic int64_t clock_offset_ns; /* ours is read by all our threads */

@@ -220,28 +220,43 @@ static int take_media(struct fds_message *m)
 /* ---- forwarding
  * ------------------------------------------------------------------ */
 
-static int take_key(struct media_control *c, const char *hex)
+static int parse_key(uint8_t key[FORWARD_KEY_BYTES], const char *hex)
 {
-	uint8_t key[FORWARD_KEY_BYTES];
-	struct forward_rx *rx;
-	int err;
-
-	if (strlen(hex) != 2 * sizeof(key) ||
-	    strspn(hex, "0123456789abcdefABCDEF") != 2 * sizeof(key))
+	if (strspn(hex, "0123456789abcdefABCDEF") != 2 * FORWARD_KEY_BYTES)
 		return -EINVAL;
-	for (size_t i = 0; i < sizeof(key); i++) {
+	for (size_t i = 0; i < FORWARD_KEY_BYTES; i++) {
 		const char two[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
 
 		key[i] = (uint8_t)strtoul(two, NULL, 16);
 	}
-	err = forward_rx_create(&rx, key);
+	return 0;
+}
+
+/* One or two, with a blank between them; we seal with the first. */
+static int take_keys(struct media_control *c, const char *hex)
+{
+	uint8_t keys[FORWARD_KEYS_MAX][FORWARD_KEY_BYTES];
+	struct forward_rx *rx;
+	size_t len = 0;
+	int err;
+
+	do {
+		err = parse_key(keys[len++], hex);
+		if (err)
+			break;
+		hex += 2 * FORWARD_KEY_BYTES;
+		err = *hex && (*hex != ' ' || len == FORWARD_KEYS_MAX) ? -EINVAL
+								       : 0;
+	} while (!err && *hex++);
+	if (!err)
+		err = forward_rx_create(&rx, keys, len);
 	if (!err) {
-		memcpy(c->forward_key, key, sizeof(key));
+		memcpy(c->forward_key, keys[0], sizeof(keys[0]));
 		forward_rx_destroy(c->forward_rx);
 		c->forward_rx = rx;
 		media_handover_believe(c);
 	}
-	explicit_bzero(key, sizeof(key));
+	explicit_bzero(keys, sizeof(keys));
 	return err;
 }
 
@@ -271,7 +286,7 @@ static int take_forward(struct fds_message *m)
 	/* Threads that forward read the list: it is only told once. */
 	if (c->forward.len)
 		return -EEXIST;
-	err = take_key(c, text_of(m->root, "key"));
+	err = take_keys(c, text_of(m->root, "key"));
 	for (size_t i = 0; !err && i < m->len; i++) {
 		struct forward_links *f = &c->forward;
 		json_t *o = json_array_get(m->list, i);

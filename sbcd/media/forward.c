@@ -165,24 +165,28 @@ struct window {
 };
 
 struct forward_rx {
-	EVP_MAC_CTX *mac;
+	EVP_MAC_CTX *macs[FORWARD_KEYS_MAX];
+	size_t macs_len;
 	uint64_t first, last; /* epochs believed */
 	uint64_t boot;
 	struct window *windows[FORWARD_THREADS_MAX];
 };
 
 int forward_rx_create(struct forward_rx **out,
-		      const uint8_t key[FORWARD_KEY_BYTES])
+		      const uint8_t keys[][FORWARD_KEY_BYTES], size_t len)
 {
-	struct forward_rx *r = calloc(1, sizeof(*r));
-	int err;
+	struct forward_rx *r =
+		len && len <= FORWARD_KEYS_MAX ? calloc(1, sizeof(*r)) : NULL;
 
 	if (!r)
 		return -ENOMEM;
-	err = mac_create(&r->mac, key);
-	if (err) {
-		free(r);
-		return err;
+	for (; r->macs_len < len; r->macs_len++) {
+		int err = mac_create(&r->macs[r->macs_len], keys[r->macs_len]);
+
+		if (err) {
+			forward_rx_destroy(r);
+			return err;
+		}
 	}
 	*out = r;
 	return 0;
@@ -201,7 +205,8 @@ void forward_rx_destroy(struct forward_rx *r)
 	if (!r)
 		return;
 	windows_reset(r);
-	EVP_MAC_CTX_free(r->mac);
+	for (size_t i = 0; i < r->macs_len; i++)
+		EVP_MAC_CTX_free(r->macs[i]);
 	free(r);
 }
 
@@ -246,11 +251,24 @@ static int sequence_take(struct forward_rx *r, uint64_t boot, uint8_t thread,
 	return window_take(r->windows[thread], seq) ? 0 : -EALREADY;
 }
 
+static bool is_authentic(const struct forward_rx *r, const uint8_t *data,
+			 size_t size)
+{
+	uint8_t mac[FORWARD_MAC_BYTES];
+
+	size -= sizeof(mac);
+	for (size_t i = 0; i < r->macs_len; i++)
+		if (!mac_compute(r->macs[i], data, size, mac) &&
+		    !CRYPTO_memcmp(mac, data + size, sizeof(mac)))
+			return true;
+	return false;
+}
+
 int forward_open(struct forward_rx *r, const uint8_t *data, size_t size,
 		 struct forward_datagram *out)
 {
 	const uint8_t *at = data;
-	uint8_t mac[FORWARD_MAC_BYTES], family, thread;
+	uint8_t family, thread;
 	uint64_t boot, epoch, seq;
 
 	if (size < FORWARD_HEADER_BYTES + FORWARD_MAC_BYTES ||
@@ -264,8 +282,7 @@ int forward_open(struct forward_rx *r, const uint8_t *data, size_t size,
 	if ((family != ADDR_V4 && family != ADDR_V6) ||
 	    thread >= FORWARD_THREADS_MAX)
 		return -EBADMSG;
-	if (mac_compute(r->mac, data, size - FORWARD_MAC_BYTES, mac) ||
-	    CRYPTO_memcmp(mac, data + size - FORWARD_MAC_BYTES, sizeof(mac)))
+	if (!is_authentic(r, data, size))
 		return -EACCES;
 	boot = get(&at, 8);
 	epoch = get(&at, 8);

@@ -24,6 +24,7 @@
 
 enum {
 	FORWARD_KEY_BYTES = 32,
+	FORWARD_KEYS_MAX = 2,
 	FORWARD_HEADER_BYTES = 76,
 	FORWARD_MAC_BYTES = 16,
 	FORWARD_MAX_BYTES = FORWARD_HEADER_BYTES + MEDIA_PAYLOAD_MAX_BYTES +
@@ -54,8 +55,9 @@ struct forward_datagram {
 	uint32_t size;
 };
 
+/* What is sealed with any of `len` keys is believed. */
 int forward_rx_create(struct forward_rx **out,
-		      const uint8_t key[FORWARD_KEY_BYTES])
+		      const uint8_t keys[][FORWARD_KEY_BYTES], size_t len)
 	__attribute__((warn_unused_result));
 void forward_rx_destroy(struct forward_rx *r);
 /* Senders of epochs first..last (both included) are believed. */

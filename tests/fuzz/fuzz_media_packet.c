@@ -137,7 +137,7 @@ static void fuzz_forward(const uint8_t *data, size_t size, bool sealed)
 	struct forward_rx *r = NULL;
 	unsigned full_size;
 
-	require(copy && !forward_rx_create(&r, key));
+	require(copy && !forward_rx_create(&r, &key, 1));
 	forward_rx_set_epochs(r, 0, UINT64_MAX);
 	memcpy(copy, data, size);
 	if (sealed) {

@@ -14,7 +14,7 @@ static int setup(void **state)
 {
 	nif.name_hash = media_nif_hash(nif.name);
 	assert_int_equal(forward_tx_create(&tx, key, 77, 3), 0);
-	assert_int_equal(forward_rx_create(&rx, key), 0);
+	assert_int_equal(forward_rx_create(&rx, &key, 1), 0);
 	forward_tx_set_epoch(tx, 5);
 	forward_rx_set_epochs(rx, 5, 9);
 	for (size_t i = 0; i < sizeof(payload); i++)
@@ -87,15 +87,33 @@ static void test_every_bit_counts(void **state)
 	assert_int_equal(forward_open(rx, d, n, &got), 0);
 }
 
+/* While the cluster key is changed: the old one and the new one. */
+static void test_either_key(void **state)
+{
+	uint8_t keys[2][FORWARD_KEY_BYTES] = {"x"};
+	uint8_t d[FORWARD_MAX_BYTES];
+	struct forward_datagram got;
+	struct forward_rx *both;
+	size_t n = seal(d);
+
+	memcpy(keys[1], key, sizeof(key));
+	assert_int_equal(forward_rx_create(&both, keys, 2), 0);
+	forward_rx_set_epochs(both, 0, 100);
+	assert_int_equal(forward_open(both, d, n, &got), 0);
+	d[n - 1] ^= 1;
+	assert_int_equal(forward_open(both, d, n, &got), -EACCES);
+	forward_rx_destroy(both);
+}
+
 static void test_other_key(void **state)
 {
-	uint8_t other[FORWARD_KEY_BYTES] = "x";
+	uint8_t other[1][FORWARD_KEY_BYTES] = {"x"};
 	uint8_t d[FORWARD_MAX_BYTES];
 	struct forward_datagram got;
 	struct forward_rx *stranger;
 	size_t n = seal(d);
 
-	assert_int_equal(forward_rx_create(&stranger, other), 0);
+	assert_int_equal(forward_rx_create(&stranger, other, 1), 0);
 	forward_rx_set_epochs(stranger, 0, 100);
 	assert_int_equal(forward_open(stranger, d, n, &got), -EACCES);
 	forward_rx_destroy(stranger);
@@ -191,6 +209,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_round_trip, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_every_bit_counts, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_either_key, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_other_key, setup,
 						teardown),
