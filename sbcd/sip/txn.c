@@ -85,6 +85,24 @@ static void op_adopt(void *ctx, struct txn *t, const char *local_tag)
 	msg_destroy(msg);
 }
 
+/* It leaves when what is on record of it is committed; takes the message. */
+static int hold_request(struct sip_worker *w, struct txn *t,
+			struct sip_agent *a, msg_t *msg,
+			const struct next_hop *hop, uint64_t token)
+{
+	t->transport = hop->transport;
+	t->peer = hop->addr;
+	if (t->recorded || t->method == METHOD_INVITE) {
+		int err = message_to_blob(msg, &t->request);
+
+		if (err) {
+			msg_destroy(msg);
+			return err;
+		}
+	}
+	return outbox_add(w, t->call, t, HELD_REQUEST, a, msg, hop, token);
+}
+
 static int op_request(void *ctx, struct txn *t, const struct rec_dialog *d,
 		      const struct call_send *s, uint64_t token)
 {
@@ -104,16 +122,7 @@ static int op_request(void *ctx, struct txn *t, const struct rec_dialog *d,
 		return -ENOMEM;
 	if (!t->branch[0])
 		make_branch(w, t, d, s);
-	t->transport = hop.transport;
-	t->peer = hop.addr;
-	if (t->recorded || t->method == METHOD_INVITE) {
-		err = message_to_blob(msg, &t->request);
-		if (err) {
-			msg_destroy(msg);
-			return err;
-		}
-	}
-	return outbox_add(w, t->call, t, HELD_REQUEST, a, msg, &hop, token);
+	return hold_request(w, t, a, msg, &hop, token);
 }
 
 /* Only to who is a session agent there: a redirection is a peer's word. */
@@ -138,14 +147,7 @@ static int op_redirect(void *ctx, struct txn *t, const struct txn *old,
 	if (!msg)
 		return -EINVAL;
 	make_branch(w, t, d, &s);
-	t->transport = hop.transport;
-	t->peer = hop.addr;
-	err = message_to_blob(msg, &t->request);
-	if (err) {
-		msg_destroy(msg);
-		return err;
-	}
-	return outbox_add(w, t->call, t, HELD_REQUEST, a, msg, &hop, token);
+	return hold_request(w, t, a, msg, &hop, token);
 }
 
 static int op_response(void *ctx, struct txn *t, const struct rec_dialog *d,

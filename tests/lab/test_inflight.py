@@ -582,13 +582,21 @@ def power_loss_at_every_point(w, transport):
     stages = [Stage(w, frm, transport) for frm in ("core", "cloud")]
     runs = [Running(stage, *case) for stage in stages for case in CASES]
 
+    old = []
+
+    def power_loss():
+        old.extend(c for ua in w.ua.values() for c in ua.connections())
+        w.lab.kill(active, "power")
+
     def taken_over():
         w.wait_role(standby, "ACTIVE", 10)
         # What a peer has sent to the dead node over TCP it has to send again
         # (RFC 3261 section 18.4), when it has found out.
         for ua in w.ua.values():
             ua.keep_alive()
-    run(w, runs, lambda: w.lab.kill(active, "power"), taken_over)
+        wait_for(lambda: all(c.lost for c in old), 10,
+                 "connections of the dead node are reset")
+    run(w, runs, power_loss, taken_over)
     checks.one_owner(watch)
     for stage in stages:
         rang = [c.user for c in stage.ua.calls if c.user in stage.users]
