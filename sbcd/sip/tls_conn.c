@@ -30,6 +30,8 @@ struct tls_conn {
 	uint8_t look[V2_LOOK]; /* the first bytes of a client */
 	unsigned looked;
 	struct tls_conn_info info;
+	unsigned flights; /* of ours, in the handshake */
+	bool answered; /* a byte came after the last of them */
 	bool check_status;
 	X509 *issuer; /* of whose status is awaited */
 };
@@ -276,12 +278,17 @@ static int check_output(struct tls_conn *c)
 
 static int shake(struct tls_conn *c)
 {
+	size_t said = BIO_ctrl_pending(c->out);
 	int n;
 
 	if (c->state != TLS_CONN_HANDSHAKE)
 		return 0;
 	ERR_clear_error();
 	n = SSL_do_handshake(c->ssl);
+	if (BIO_ctrl_pending(c->out) > said) {
+		c->flights++;
+		c->answered = false;
+	}
 	if (n == 1)
 		return opened(c);
 	if (SSL_get_error(c->ssl, n) != SSL_ERROR_WANT_READ)
@@ -392,13 +399,22 @@ int tls_conn_feed(struct tls_conn *c, const void *data, size_t size)
 	if (size > tls_conn_room(c))
 		return -ENOBUFS;
 	look_for_v2(c, data, size);
+	c->answered |= size > 0;
 	if (size && BIO_write(c->in, data, (int)size) != (int)size)
 		return fail(c, TLS_REASON_OTHER);
 	return shake(c);
 }
 
+/* A server's certificate is in its first flight, a client's in the second. */
+static bool knows_our_certificate(const struct tls_conn *c)
+{
+	return c->flights >= (c->server ? 1 : 2);
+}
+
 int tls_conn_feed_end(struct tls_conn *c)
 {
+	bool silent = knows_our_certificate(c) && !c->answered;
+
 	if (c->state == TLS_CONN_FAILED)
 		return -EPROTO;
 	BIO_set_mem_eof_return(c->in, 0);
@@ -406,7 +422,8 @@ int tls_conn_feed_end(struct tls_conn *c)
 		return 0;
 	/* an alert that came before the end says more than the end */
 	if (c->reason == TLS_REASON_OTHER)
-		c->reason = TLS_REASON_TRUNCATED;
+		c->reason = silent ? TLS_REASON_CLOSED_AT_CERTIFICATE
+				   : TLS_REASON_TRUNCATED;
 	return -EPROTO;
 }
 

@@ -73,6 +73,12 @@ static const struct tls_reason_text texts[TLS_REASON_LEN] = {
 				  "no OCSP responder tells the status of the "
 				  "peer's certificate",
 				  "ignore-dead-responder"},
+	[TLS_REASON_CLOSED_AT_CERTIFICATE] = {"closed-at-certificate",
+					      "the peer closed without a word "
+					      "when it had seen our "
+					      "certificate: it may not trust "
+					      "it, or look for another name",
+					      "end-entity-certificate"},
 };
 
 const struct tls_reason_text *tls_reason_text(enum tls_reason reason)

@@ -71,7 +71,7 @@ def misnamed(o):
 MISTAKES = {
     "trusted": ("other_root", no_call, "unknown-ca",
                 "trusted-ca-certificates"),
-    "misnamed": ("misnamed", misnamed, "peer-refused-certificate",
+    "misnamed": ("misnamed", misnamed, "closed-at-certificate",
                  "end-entity-certificate"),
     "stranger": ("stranger", no_call, "peer-refused-certificate",
                  "end-entity-certificate"),

@@ -277,6 +277,7 @@ OPTION = {"no-certificate": "mutual-authenticate",
           "unknown-ca": "trusted-ca-certificates", "expired": "",
           "not-yet-valid": "", "name": "tls-names", "purpose": "peer-eku",
           "version": "tls-version", "not-tls": "", "truncated": "",
+          "closed-at-certificate": "end-entity-certificate",
           "timeout": "", "oversized": ""}
 
 
@@ -399,13 +400,14 @@ def test_closed_in_the_middle(w):
     active, _ = w.settled()
     data = hello(w)
     for part in (1, 5, len(data) // 2, len(data)):
-        seen = count_of(w, active, "truncated")
+        reason = "truncated" if part < len(data) else "closed-at-certificate"
+        seen = count_of(w, active, reason)
         with plain(w) as sock:
             sock.sendall(data[:part])
             sock.shutdown(socket.SHUT_WR)
             while sock.recv(4096):
                 pass
-        explained(w, active, "truncated", seen)
+        explained(w, active, reason, seen)
 
 
 @pytest.mark.parametrize("part", [0, 60])

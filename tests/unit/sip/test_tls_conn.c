@@ -356,14 +356,47 @@ static void truncated(void **state)
 		if (tls_conn_state(s) == TLS_CONN_OPEN) {
 			whole = fed;
 		} else {
+			bool silent = fed && !tls_conn_output(c, &data);
+
 			assert_int_equal(tls_conn_feed_end(s), -EPROTO);
-			assert_int_equal(tls_conn_reason(s),
-					 TLS_REASON_TRUNCATED);
+			assert_int_equal(
+				tls_conn_reason(s),
+				silent ? TLS_REASON_CLOSED_AT_CERTIFICATE
+				       : TLS_REASON_TRUNCATED);
 		}
 		tls_conn_destroy(c);
 		tls_conn_destroy(s);
 	}
 	assert_true(whole > 500);
+	tls_profile_destroy(p);
+}
+
+/* A peer that does not like our certificate may go without a word. */
+static void closed_at_the_certificate(void **state)
+{
+	struct tls_profile *p = profile("pbx", TLS_VERSION_1_2, true);
+	struct tls_conn *c = conn(p, false, NULL, 0);
+	struct tls_conn *s = conn(p, true, NULL, 0);
+
+	while (carry(c, s, 20))
+		;
+	assert_int_equal(tls_conn_feed_end(s), -EPROTO);
+	assert_int_equal(tls_conn_reason(s), TLS_REASON_CLOSED_AT_CERTIFICATE);
+	tls_conn_destroy(s);
+	/* It never came to ours. */
+	assert_int_equal(tls_conn_feed_end(c), -EPROTO);
+	assert_int_equal(tls_conn_reason(c), TLS_REASON_TRUNCATED);
+	tls_conn_destroy(c);
+	c = conn(p, false, NULL, 0);
+	s = conn(p, true, NULL, 0);
+	while (carry(c, s, SIZE_MAX))
+		;
+	while (carry(s, c, SIZE_MAX))
+		;
+	assert_int_equal(tls_conn_feed_end(c), -EPROTO);
+	assert_int_equal(tls_conn_reason(c), TLS_REASON_CLOSED_AT_CERTIFICATE);
+	tls_conn_destroy(c);
+	tls_conn_destroy(s);
 	tls_profile_destroy(p);
 }
 
@@ -749,6 +782,7 @@ int main(void)
 		cmocka_unit_test(close_without_notice),
 		cmocka_unit_test(deadline),
 		cmocka_unit_test(truncated),
+		cmocka_unit_test(closed_at_the_certificate),
 		cmocka_unit_test(names),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(revoked),
