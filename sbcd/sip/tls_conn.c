@@ -32,6 +32,7 @@ struct tls_conn {
 	struct tls_conn_info info;
 	unsigned flights; /* of ours, in the handshake */
 	bool answered; /* a byte came after the last of them */
+	bool accepted; /* data of the peer did */
 	bool check_status;
 	X509 *issuer; /* of whose status is awaited */
 };
@@ -255,14 +256,31 @@ bool tls_conn_is_opening(const struct tls_conn *c)
 	return c->state == TLS_CONN_HANDSHAKE || c->state == TLS_CONN_VERDICT;
 }
 
+bool tls_conn_may_be_refused(const struct tls_conn *c)
+{
+	/* A ticket for the next session is a word, too. */
+	return !c->server && !c->accepted && !c->info.resumed &&
+	       SSL_version(c->ssl) == TLS1_3_VERSION &&
+	       !SSL_SESSION_is_resumable(SSL_get0_session(c->ssl));
+}
+
 /* ---- its life -------------------------------------------------------------
  */
+
+static bool is_end(unsigned long error)
+{
+	return ERR_GET_LIB(error) == ERR_LIB_SSL &&
+	       ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+}
 
 static int failed(struct tls_conn *c)
 {
 	enum tls_reason why =
 		tls_reason_of(ERR_peek_error(), SSL_get_verify_result(c->ssl));
 
+	if ((!ERR_peek_error() || is_end(ERR_peek_error())) &&
+	    c->state == TLS_CONN_OPEN && tls_conn_may_be_refused(c))
+		why = TLS_REASON_CLOSED_AT_CERTIFICATE;
 	if (why == TLS_REASON_V2_HELLO && !c->info.v2_hello)
 		why = TLS_REASON_OTHER;
 	return fail(c, why);
@@ -411,6 +429,19 @@ static bool knows_our_certificate(const struct tls_conn *c)
 	return c->flights >= (c->server ? 1 : 2);
 }
 
+/* An open connection ends before a word of the server: alerts count. */
+static int look_for_refusal(struct tls_conn *c)
+{
+	char byte;
+	int n;
+
+	if (c->state != TLS_CONN_OPEN || !tls_conn_may_be_refused(c))
+		return 0;
+	ERR_clear_error();
+	n = SSL_peek(c->ssl, &byte, sizeof(byte));
+	return n > 0 || !tls_conn_may_be_refused(c) ? 0 : failed(c);
+}
+
 int tls_conn_feed_end(struct tls_conn *c)
 {
 	bool silent = knows_our_certificate(c) && !c->answered;
@@ -419,7 +450,7 @@ int tls_conn_feed_end(struct tls_conn *c)
 		return -EPROTO;
 	BIO_set_mem_eof_return(c->in, 0);
 	if (!shake(c))
-		return 0;
+		return look_for_refusal(c);
 	/* an alert that came before the end says more than the end */
 	if (c->reason == TLS_REASON_OTHER)
 		c->reason = silent ? TLS_REASON_CLOSED_AT_CERTIFICATE
@@ -437,12 +468,15 @@ ssize_t tls_conn_read(struct tls_conn *c, void *out, size_t size)
 		return -EAGAIN;
 	ERR_clear_error();
 	n = SSL_read(c->ssl, out, size < INT_MAX ? (int)size : INT_MAX);
+	c->accepted |= n > 0;
 	if (n > 0)
 		return check_output(c) ? -EPROTO : n;
 	switch (SSL_get_error(c->ssl, n)) {
 	case SSL_ERROR_WANT_READ:
 		return check_output(c) ? -EPROTO : -EAGAIN;
 	case SSL_ERROR_ZERO_RETURN:
+		if (tls_conn_may_be_refused(c))
+			c->reason = TLS_REASON_CLOSED_AT_CERTIFICATE;
 		c->state = TLS_CONN_CLOSED;
 		return 0;
 	default:

@@ -141,6 +141,11 @@ bool tls_conn_is_opening(const struct tls_conn *c);
 enum tls_conn_state tls_conn_state(const struct tls_conn *c);
 /* Why it failed. */
 enum tls_reason tls_conn_reason(const struct tls_conn *c);
+/*
+ * A client by TLS 1.3 is open before the server has looked at its certificate
+ * (RFC 8446, 4.4.2.4): true until the server has said something good.
+ */
+bool tls_conn_may_be_refused(const struct tls_conn *c);
 const struct tls_conn_info *tls_conn_info(const struct tls_conn *c);
 
 #endif

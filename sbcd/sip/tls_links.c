@@ -21,7 +21,7 @@
 #include "sbcd/sip/tls_reason.h"
 #include "sbcd/sip/tls_state.h"
 
-enum { FAILURES_MAX = 64, LINKS_SHOWN_MAX = 1000 };
+enum { FAILURES_MAX = 64, LINKS_SHOWN_MAX = 1000, REFUSAL_MS = 5000 };
 
 struct profile {
 	const struct config_tls_profile *cfg;
@@ -41,6 +41,7 @@ struct tls_link {
 	struct addr peer;
 	uint64_t since_ms, deadline_ms;
 	bool said;
+	bool refused; /* after it was open, and said, too */
 	bool asked; /* for the verdict */
 	uint64_t token; /* what it is asked with; 0: not now */
 	void (*on_verdict)(void *ctx);
@@ -554,6 +555,17 @@ void tls_links_told(struct sip_worker *w, uint64_t token,
 		k->on_verdict(k->on_verdict_ctx);
 }
 
+/* Later than that a server ends the connection for another reason. */
+static void look_for_refusal(struct tls_link *k)
+{
+	if (k->refused || tls_conn_reason(k->conn) == TLS_REASON_OTHER ||
+	    !tls_conn_may_be_refused(k->conn) ||
+	    clock_mono_ms() > k->since_ms + REFUSAL_MS)
+		return;
+	k->refused = true;
+	note_failure(k);
+}
+
 void tls_link_look(struct tls_link *k)
 {
 	enum tls_conn_state state;
@@ -561,6 +573,8 @@ void tls_link_look(struct tls_link *k)
 	if (tls_conn_state(k->conn) == TLS_CONN_VERDICT && !k->asked)
 		ask_status(k);
 	state = tls_conn_state(k->conn);
+	if (k->said)
+		look_for_refusal(k);
 	if (k->said || tls_conn_is_opening(k->conn))
 		return;
 	k->said = true;

@@ -144,8 +144,14 @@ static int fill(struct tls_tport *t)
 			return 0;
 		n = recv(t->tp->tp_socket, buf,
 			 room < sizeof(buf) ? room : sizeof(buf), MSG_DONTWAIT);
-		if (n < 0)
-			return su_is_blocking(errno) ? 0 : errno;
+		if (n < 0 && su_is_blocking(errno))
+			return 0;
+		if (n < 0) {
+			int err = errno;
+
+			(void)!tls_conn_feed_end(c);
+			return err;
+		}
 		t->ended = !n;
 		if (n ? tls_conn_feed(c, buf, (size_t)n) : tls_conn_feed_end(c))
 			return EPROTO;

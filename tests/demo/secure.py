@@ -44,7 +44,7 @@ class Story:
         self.quote(f"  {self.o.line(f['line']).strip()}")
 
     def refused(self, wanted=()):
-        call, _ = self.o.call(media=False)
+        call, _ = self.o.call()
         call.wait("failed", timeout=40)
         status = call.final.status
         self.expect(f"the PBX hears {status}",
@@ -79,9 +79,9 @@ def lesson_1(s):
             ("the root of the cloud's CA is not in the trust list",
              "unknown-ca", {"trusted": o.shop.other_root}),
             ("our certificate is not signed by a CA the cloud knows",
-             "peer-refused-certificate", {"cert": o.shop.stranger}),
+             "closed-at-certificate", {"cert": o.shop.stranger}),
             ("our certificate's file lacks the CA in the middle",
-             "peer-refused-certificate", {"cert": o.shop.lone}),
+             "closed-at-certificate", {"cert": o.shop.lone}),
             ("the session agent's host is not what the cloud is called",
              "name", {"HOST": "exap.um.outlook.org"})):
         s.clock.say(f"LESSON 1: {text}")

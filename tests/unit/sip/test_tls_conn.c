@@ -400,6 +400,42 @@ static void closed_at_the_certificate(void **state)
 	tls_profile_destroy(p);
 }
 
+/* By TLS 1.3 a client is open before the server has seen its certificate. */
+static void refused_when_open(void **state)
+{
+	static const struct tls_ticket_keys key = {1, {{"a", "b", "c"}}};
+	struct tls_profile *p = profile("pbx", TLS_VERSION_1_3, true);
+	char byte;
+
+	assert_int_equal(tls_profile_set_ticket_keys(p, &key), 0);
+	for (unsigned how = 0; how < 3; how++) {
+		struct tls_conn *c = conn(p, false, NULL, 0);
+		struct tls_conn *s = conn(p, true, NULL, 0);
+		bool accepted = how == 2;
+
+		while (carry(c, s, SIZE_MAX))
+			;
+		while (carry(s, c, SIZE_MAX))
+			;
+		assert_int_equal(tls_conn_state(c), TLS_CONN_OPEN);
+		assert_true(tls_conn_may_be_refused(c));
+		/* The ticket that a server sends when it is content. */
+		while (accepted &&
+		       (carry(c, s, SIZE_MAX) || carry(s, c, SIZE_MAX)))
+			;
+		if (how)
+			assert_int_equal(tls_conn_read(c, &byte, 1), -EAGAIN);
+		assert_int_equal(tls_conn_may_be_refused(c), !accepted);
+		assert_int_equal(tls_conn_feed_end(c), accepted ? 0 : -EPROTO);
+		if (!accepted)
+			assert_int_equal(tls_conn_reason(c),
+					 TLS_REASON_CLOSED_AT_CERTIFICATE);
+		tls_conn_destroy(c);
+		tls_conn_destroy(s);
+	}
+	tls_profile_destroy(p);
+}
+
 static const struct {
 	const char *what, *cert, *hosts[2];
 	bool wildcard;
@@ -783,6 +819,7 @@ int main(void)
 		cmocka_unit_test(deadline),
 		cmocka_unit_test(truncated),
 		cmocka_unit_test(closed_at_the_certificate),
+		cmocka_unit_test(refused_when_open),
 		cmocka_unit_test(names),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(revoked),
