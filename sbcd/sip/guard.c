@@ -10,6 +10,7 @@
  * su_getaddrinfo never asks a name server: a Via with a host name in maddr
  *                would stop everything for as long as that takes
  * su_socket, su_close, accept   bound the connections of each listener
+ * bind           chooses the ports of connections
  * connect        sees where the stack's connections go
  */
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,6 +30,8 @@
 #include "sbcd/sip/sip_int.h"
 
 enum { FDS_MAX = 65536, VECTORS_MAX = 16 };
+/* Of connections: the kernel's own range, in two halves. */
+enum { PORT_FIRST = 32768, PORT_HALF = 14116, PORT_TRIES = 64 };
 
 /* Who is connected to a listener, by address. */
 struct source {
@@ -52,6 +56,7 @@ static struct {
 	struct source *sources, *source[FDS_MAX]; /* of a connection */
 	bool stream[FDS_MAX], dgram[FDS_MAX]; /* of the stack */
 	uint64_t opened[FDS_MAX]; /* id of a connection, 0 = none */
+	uint16_t port_first; /* 0: the kernel chooses */
 	const struct guard_conn_ops *watch;
 	void *watch_ctx;
 	struct input inputs[FDS_MAX]; /* of a stream */
@@ -389,6 +394,38 @@ void guard_no_errors(void)
 		(void)!setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &off,
 				  sizeof(off));
 	}
+}
+
+void guard_ports(unsigned node)
+{
+	guard.port_first = (uint16_t)(PORT_FIRST + (node == 2 ? PORT_HALF : 0));
+}
+
+static uint16_t some_port(void)
+{
+	uint16_t r = 0;
+
+	(void)!getrandom(&r, sizeof(r), 0);
+	return (uint16_t)(guard.port_first + r % PORT_HALF);
+}
+
+int bind(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	struct sockaddr_storage ss;
+	struct addr at;
+	int rc = -1;
+
+	if (!tracked(fd) || !guard.stream[fd] || !guard.port_first ||
+	    addr_from_sockaddr(&at, sa) || at.port)
+		return (int)syscall(SYS_bind, fd, sa, len);
+	for (unsigned i = 0; rc && i < PORT_TRIES; i++) {
+		at.port = some_port();
+		rc = (int)syscall(SYS_bind, fd, &ss,
+				  addr_to_sockaddr(&at, &ss));
+		if (rc && errno != EADDRINUSE)
+			break;
+	}
+	return rc;
 }
 
 static void note_opened(int fd, const struct sockaddr *to)

@@ -46,6 +46,10 @@ void guard_cap(uint32_t max, uint32_t per_source);
  * one of them ends every transaction with that peer, a BYE too; but it may be
  * one ARP request that got lost, or forged. Silence is what counts. */
 void guard_no_errors(void);
+/* Connections the stack opens have ports of this node's half: none of them
+ * is one its peer still has a connection with, as whoever was active before
+ * has left it. */
+void guard_ports(unsigned node);
 /* Hears of connections the stack opens. `opened` gives them an id, 0 = of no
  * interest; `closed` follows. NULL ends it. */
 struct guard_conn_ops {

@@ -46,6 +46,7 @@ struct conn;
 struct held;
 struct outside;
 struct ping;
+struct reconnect;
 struct tls_links;
 struct tls_state;
 
@@ -65,6 +66,7 @@ struct sip_worker {
 	struct held *failed; /* requests the stack did not take */
 	struct ping *pings; /* one a session agent */
 	struct conn *conns; /* connections of the node before us */
+	struct reconnect *reconnects; /* one a session agent */
 	struct tls_links *tls;
 	struct tls_state *tls_state; /* NULL: no tls-profile */
 	struct outside *outside; /* requests passed on outside calls */
@@ -237,6 +239,15 @@ int conns_record(struct sip_worker *w, const struct ha_key *key,
 /* Ends what the peers still take for connections. */
 void conns_turn(struct sip_worker *w, uint64_t now_ms);
 void conns_destroy(struct sip_worker *w);
+
+/* ---- reconnect.c
+ * -------------------------------------------------------------
+ */
+int reconnect_create(struct sip_worker *w) __attribute__((warn_unused_result));
+/* Active now: every session agent by TCP or TLS is to have a connection. */
+void reconnect_start(struct sip_worker *w, uint64_t now_ms);
+void reconnect_turn(struct sip_worker *w, uint64_t now_ms);
+void reconnect_destroy(struct sip_worker *w);
 
 /* ---- outside.c: requests outside calls
  * -----------------------------------------

@@ -559,6 +559,9 @@ static int next_timer(tport_t *self, su_time_t *target, char const **why)
 	uint64_t now_ms = clock_mono_ms(), due_ms;
 	su_time_t at;
 
+	/* This is all the stack asks when it has connected with nothing to
+	 * send; the handshake is to begin nevertheless. */
+	update_events(t);
 	if (t->link && tls_conn_is_opening(conn_of(t))) {
 		due_ms = tls_link_deadline_ms(t->link);
 		at = su_time_add(
@@ -632,4 +635,27 @@ struct tls_link *tport_tls_link(const struct tport_s *tp)
 	if (!tp || !tport_is_secondary(tp) || tp->tp_pri->pri_vtable != &vtable)
 		return NULL;
 	return of(tp)->link;
+}
+
+int tport_open(struct tport_s *primary, const struct addr *to)
+{
+	tport_primary_t *pri = primary->tp_pri;
+	char host[ADDR_TEXT_SIZE];
+	tp_name_t name[1] = {*primary->tp_name};
+	struct sockaddr_storage ss;
+	su_addrinfo_t ai = {
+		.ai_family = to->family == ADDR_V6 ? AF_INET6 : AF_INET,
+		.ai_socktype = SOCK_STREAM,
+		.ai_protocol = IPPROTO_TCP,
+		.ai_addrlen = addr_to_sockaddr(to, &ss),
+		.ai_addr = (struct sockaddr *)&ss,
+	};
+	const tport_t *tp;
+
+	name->tpn_canon = addr_format_ip(to, host, sizeof(host));
+	errno = ECONNREFUSED;
+	tp = pri->pri_vtable == &vtable
+		     ? connect_to(pri, &ai, name)
+		     : tport_base_connect(pri, &ai, &ai, name);
+	return tp ? 0 : -errno;
 }

@@ -12,6 +12,7 @@
 #ifndef SBCD_SIP_TPORT_TLS_H
 #define SBCD_SIP_TPORT_TLS_H
 
+struct addr;
 struct tls_link;
 struct tport_s;
 
@@ -23,5 +24,12 @@ int tport_tls_register(void) __attribute__((warn_unused_result));
 
 /* NULL: not over TLS, or closed. */
 struct tls_link *tport_tls_link(const struct tport_s *tp);
+
+/*
+ * Connects from this port of ours, TCP or TLS, with nothing to send yet. 0 does
+ * not say that it will succeed.
+ */
+int tport_open(struct tport_s *primary, const struct addr *to)
+	__attribute__((warn_unused_result));
 
 #endif

@@ -75,6 +75,7 @@ static int on_config(void *ctx, const char *text, const char *node_text)
 	p.shards = worker_port_classes(w->config->media.threads);
 	p.counters = w->counters;
 	guard_init(w->counters, p.key.bytes);
+	guard_ports(w->node.id);
 	err = b2bua_create(&w->b2bua, &p);
 	if (!err)
 		err = tls_links_create(w);
@@ -84,6 +85,8 @@ static int on_config(void *ctx, const char *text, const char *node_text)
 		err = agents_create(w);
 	if (!err)
 		err = pings_create(w);
+	if (!err)
+		err = reconnect_create(w);
 	if (!err)
 		conns_init(w);
 out:
@@ -144,6 +147,7 @@ static void on_activate(void *ctx, uint64_t epoch, uint64_t since_ns)
 	b2bua_activate(w->b2bua, epoch);
 	guard_listen(true);
 	w->slow_ms = 0;
+	reconnect_start(w, clock_mono_ms());
 	pings_start(w);
 	if (worker_link_activated(w->link, epoch))
 		stop(w, 1);
@@ -292,6 +296,7 @@ static int64_t turn(struct sip_worker *w)
 	conns_turn(w, now_ms);
 	if (!w->quiesce_wanted && b2bua_active(w->b2bua)) {
 		tls_state_turn(w);
+		reconnect_turn(w, now_ms);
 		pings_turn(w, now_ms);
 	}
 	return wait;
@@ -310,7 +315,7 @@ static void step(struct sip_worker *w, int64_t wait_ms)
 static void run(struct sip_worker *w)
 {
 	while (!w->gone) {
-		int64_t wait = w->b2bua && w->pings ? turn(w) : -1;
+		int64_t wait = w->b2bua && w->reconnects ? turn(w) : -1;
 
 		quiesce(w);
 		guard_idle();
@@ -327,6 +332,7 @@ static void finish(struct sip_worker *w)
 {
 	if (w->pings)
 		pings_destroy(w);
+	reconnect_destroy(w);
 	conns_destroy(w);
 	outside_destroy(w);
 	b2bua_destroy(w->b2bua);
