@@ -23,7 +23,7 @@ deps:
 	@tests/tools/sofia-internal
 
 .PHONY: model lab-up lab-down lab-test lab-sanitized versions demo demo-secure test lint \
-	format bench bench-gap bench-ha stress srtp-soak mutants chaos install
+	format bench bench-gap bench-ha bench-tls stress srtp-soak tls-soak mutants chaos install
 lab-up: all
 	tests/lab/lab up
 lab-down:
@@ -69,6 +69,17 @@ bench: all
 TIMING ?= fast
 bench-gap: all
 	$(PYTHON) tests/bench/gap.py --build $(B) --timing $(TIMING)
+
+# What a flood of handshakes does to SIP beside it.
+bench-tls: all
+	$(PYTHON) tests/bench/tls.py --build $(B)
+
+# Ten thousand good connections by TLS and as many of junk.
+CONNECTIONS ?= 10000
+tls-soak: all
+	SBC_TLS_SOAK=$(CONNECTIONS) SBC_BUILD=$(B) $(PYTHON) -m pytest -q -s \
+		-p no:cacheprovider tests/lab/test_tls.py \
+		-k leave_no_memory_behind
 
 # Beside keepalived, which nothing else needs. BENCH_HA=--quick: a few of each.
 BENCH_HA ?=

@@ -13,6 +13,7 @@ struct sip_agent;
 #include <sofia-sip/nta.h>
 #include <sofia-sip/su_tagarg.h>
 #include <sofia-sip/tport_tag.h>
+#include <utlist.h>
 
 #include "sbcd/base/clock.h"
 #include "sbcd/base/log.h"
@@ -36,13 +37,22 @@ struct tls_primary {
 /* A connection. */
 struct tls_tport {
 	tport_t tp[1];
+	struct tls_tport *prev, *next; /* of the queue, while `queued` */
+	bool queued;
 	struct tls_link *link; /* NULL: closed, or not made yet */
 	bool wants_out; /* as the root knows it */
-	bool waits; /* for a verdict: likewise nothing is read */
+	bool waits; /* for its turn, for a verdict: nothing is read */
 	bool ended; /* the peer sends no more */
 	char *plain; /* understood, not yet shown; NULL: nothing */
 	size_t plain_at, plain_len;
 };
+
+/*
+ * Whose handshake has something to read, in order of arrival. A step of one
+ * takes as long as hundreds of messages: it is done when nothing else is to be
+ * done, one at a time, and till then the kernel keeps what came.
+ */
+static struct tls_tport *queue;
 
 static struct tls_tport *of(const tport_t *tp)
 {
@@ -79,7 +89,8 @@ static bool wants_out(struct tls_tport *t)
 /* What comes meanwhile the kernel keeps, as far as it likes. */
 static bool waits(const struct tls_tport *t)
 {
-	return t->link && tls_conn_state(conn_of(t)) == TLS_CONN_VERDICT;
+	return t->queued ||
+	       (t->link && tls_conn_state(conn_of(t)) == TLS_CONN_VERDICT);
 }
 
 static int set_events(tport_t const *self)
@@ -422,8 +433,16 @@ static int init_secondary(tport_t *self, int socket, int accepted,
 	return 0;
 }
 
+static void unqueue(struct tls_tport *t)
+{
+	if (t->queued)
+		DL_DELETE(queue, t);
+	t->queued = false;
+}
+
 static void end_link(struct tls_tport *t)
 {
+	unqueue(t);
 	drop_plain(t);
 	if (t->link)
 		tls_link_end(t->link);
@@ -524,11 +543,40 @@ static void on_verdict(void *ctx)
 	update_events(t);
 }
 
+/* What is left to be done at once. Those we connect to are few. */
+static int defer(struct tls_tport *t, int events)
+{
+	if (!t->tp->tp_accepted || t->tp->tp_closed || !t->link ||
+	    tls_conn_state(conn_of(t)) != TLS_CONN_HANDSHAKE ||
+	    !(events & (SU_WAIT_IN | SU_WAIT_HUP)))
+		return events;
+	if (!t->queued)
+		DL_APPEND(queue, t);
+	t->queued = true;
+	return events & ~(SU_WAIT_IN | SU_WAIT_HUP);
+}
+
+bool tport_tls_turn(void)
+{
+	struct tls_tport *t = queue;
+	int error = 0;
+
+	if (!t)
+		return false;
+	unqueue(t);
+	handle_input(t->tp, &error);
+	if (!t->tp->tp_closed && error)
+		tport_error_report(t->tp, error, NULL);
+	update_events(t);
+	return queue;
+}
+
 static int wake_up(tport_t *self, int events)
 {
 	struct tls_tport *t = of(self);
 	int error = 0;
 
+	events = defer(t, events);
 	if (events & SU_WAIT_ERR)
 		error = tport_error_event(self);
 	if (error < 0)

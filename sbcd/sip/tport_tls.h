@@ -12,6 +12,8 @@
 #ifndef SBCD_SIP_TPORT_TLS_H
 #define SBCD_SIP_TPORT_TLS_H
 
+#include <stdbool.h>
+
 struct addr;
 struct tls_link;
 struct tport_s;
@@ -21,6 +23,10 @@ struct tport_s;
  * than this was built for; -ENOMEM.
  */
 int tport_tls_register(void) __attribute__((warn_unused_result));
+
+/* A step of one handshake that waits for its turn, when there is nothing else
+ * to do. True: there are more. */
+bool tport_tls_turn(void);
 
 /* NULL: not over TLS, or closed. */
 struct tls_link *tport_tls_link(const struct tport_s *tp);

@@ -314,6 +314,8 @@ static void step(struct sip_worker *w, int64_t wait_ms)
 
 static void run(struct sip_worker *w)
 {
+	bool handshakes = false;
+
 	while (!w->gone) {
 		int64_t wait = w->b2bua && w->reconnects ? turn(w) : -1;
 
@@ -323,7 +325,8 @@ static void run(struct sip_worker *w)
 		wait = sooner(wait, SIP_SLOW_MS);
 		if (w->quiesce_wanted && !w->quiesced && wait > 5)
 			wait = 5;
-		step(w, wait);
+		step(w, handshakes ? 0 : wait);
+		handshakes = tport_tls_turn();
 	}
 }
 
