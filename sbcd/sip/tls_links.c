@@ -252,17 +252,95 @@ void tls_listener_destroy(struct tls_listener *l)
 	free(l);
 }
 
-/* Of what only lets known peers in. */
-static bool welcome(const struct tls_listener *l, const struct addr *from)
+/* ---- handshakes that failed -------------------------------------------------
+ */
+
+static const char *direction(const struct tls_link *k)
 {
+	return k->listener ? "inbound" : "outbound";
+}
+
+static const char *option_of(enum tls_reason r)
+{
+	const char *option = tls_reason_text(r)->option;
+
+	return r == TLS_REASON_NAME ? "tls-names" : option ? option : "";
+}
+
+/* Of the option that would change it, or of the section it belongs to. */
+static int line_of(const struct profile *p, const struct config_agent *g,
+		   enum tls_reason r)
+{
+	return g && r == TLS_REASON_NAME
+		       ? g->line
+		       : config_tls_line(p->cfg, option_of(r));
+}
+
+/* One more of the same kind, or the oldest makes room. */
+static struct failure *failure_for(struct tls_links *t,
+				   const struct tls_link *k, enum tls_reason r)
+{
+	struct failure *oldest = &t->failures[0];
+
+	for (size_t i = 0; i < t->failures_len; i++) {
+		struct failure *f = &t->failures[i];
+
+		if (f->reason == r && f->profile == k->profile &&
+		    f->agent == k->agent && addr_equal_ip(&f->peer, &k->peer))
+			return f;
+		if (f->wall_ms < oldest->wall_ms)
+			oldest = f;
+	}
+	if (t->failures_len < FAILURES_MAX)
+		oldest = &t->failures[t->failures_len++];
+	memset(oldest, 0, sizeof(*oldest));
+	return oldest;
+}
+
+static void note(const struct tls_link *k, enum tls_reason r, const char *names)
+{
+	struct failure *f = failure_for(k->w->tls, k, r);
+	char peer[ADDR_TEXT_SIZE];
+
+	k->profile->failed++;
+	counters_add(k->w->counters, COUNTER_sip_tls_failed, 1);
+	f->wall_ms = clock_wall_ms();
+	f->count++;
+	f->peer = k->peer;
+	f->profile = k->profile;
+	f->a = k->a;
+	f->agent = k->agent;
+	f->reason = r;
+	snprintf(f->names, sizeof(f->names), "%s", names);
+	if (!log_rate_pass(&k->w->tls->rates[r]))
+		return;
+	log_msg(LOG_WARNING,
+		"event=tls-failed peer=%s direction=%s interface=%s agent=%s profile=%s reason=%s rule=\"%s\" option=%s line=%d names=\"%s\"",
+		addr_format(&k->peer, peer, sizeof(peer)), direction(k),
+		k->a->sif->name, k->agent ? k->agent->name : "-",
+		k->profile->cfg->name, tls_reason_text(r)->name,
+		tls_reason_text(r)->rule, option_of(r),
+		line_of(k->profile, k->agent, r), names);
+}
+
+static void note_failure(const struct tls_link *k)
+{
+	note(k, tls_conn_reason(k->conn), tls_conn_info(k->conn)->names);
+}
+
+/* Of what only lets known peers in. */
+static bool welcome(struct tls_listener *l, const struct addr *from)
+{
+	struct tls_link k = {.w = l->a->w,
+			     .a = l->a,
+			     .profile = l->profile,
+			     .listener = l,
+			     .peer = *from};
+
 	if (!config_tls_is_old(l->profile->cfg) || agent_peer(l->a, from))
 		return true;
 	counters_add(l->a->w->counters, COUNTER_sip_conns_refused, 1);
-	log_rated(
-		LOG_WARNING,
-		"event=tls-refused interface=%s profile=%s rule=\"below TLS 1.2 only addresses of session agents may connect\" option=tls-version line=%d",
-		l->a->sif->name, l->profile->cfg->name,
-		config_tls_line(l->profile->cfg, "tls-version"));
+	note(&k, TLS_REASON_STRANGER, "");
 	return false;
 }
 
@@ -437,76 +515,6 @@ const struct config_agent *tls_link_agent(const struct tls_link *k)
 
 /* ---- what became of it ----------------------------------------------------
  */
-
-static const char *direction(const struct tls_link *k)
-{
-	return k->listener ? "inbound" : "outbound";
-}
-
-static const char *option_of(enum tls_reason r)
-{
-	const char *option = tls_reason_text(r)->option;
-
-	return r == TLS_REASON_NAME ? "tls-names" : option ? option : "";
-}
-
-/* Of the option that would change it, or of the section it belongs to. */
-static int line_of(const struct profile *p, const struct config_agent *g,
-		   enum tls_reason r)
-{
-	return g && r == TLS_REASON_NAME
-		       ? g->line
-		       : config_tls_line(p->cfg, option_of(r));
-}
-
-/* One more of the same kind, or the oldest makes room. */
-static struct failure *failure_for(struct tls_links *t,
-				   const struct tls_link *k, enum tls_reason r)
-{
-	struct failure *oldest = &t->failures[0];
-
-	for (size_t i = 0; i < t->failures_len; i++) {
-		struct failure *f = &t->failures[i];
-
-		if (f->reason == r && f->profile == k->profile &&
-		    f->agent == k->agent && addr_equal_ip(&f->peer, &k->peer))
-			return f;
-		if (f->wall_ms < oldest->wall_ms)
-			oldest = f;
-	}
-	if (t->failures_len < FAILURES_MAX)
-		oldest = &t->failures[t->failures_len++];
-	memset(oldest, 0, sizeof(*oldest));
-	return oldest;
-}
-
-static void note_failure(struct tls_link *k)
-{
-	const struct tls_conn_info *info = tls_conn_info(k->conn);
-	enum tls_reason r = tls_conn_reason(k->conn);
-	struct failure *f = failure_for(k->w->tls, k, r);
-	char peer[ADDR_TEXT_SIZE];
-
-	k->profile->failed++;
-	counters_add(k->w->counters, COUNTER_sip_tls_failed, 1);
-	f->wall_ms = clock_wall_ms();
-	f->count++;
-	f->peer = k->peer;
-	f->profile = k->profile;
-	f->a = k->a;
-	f->agent = k->agent;
-	f->reason = r;
-	snprintf(f->names, sizeof(f->names), "%s", info->names);
-	if (!log_rate_pass(&k->w->tls->rates[r]))
-		return;
-	log_msg(LOG_WARNING,
-		"event=tls-failed peer=%s direction=%s interface=%s agent=%s profile=%s reason=%s rule=\"%s\" option=%s line=%d names=\"%s\"",
-		addr_format(&k->peer, peer, sizeof(peer)), direction(k),
-		k->a->sif->name, k->agent ? k->agent->name : "-",
-		k->profile->cfg->name, tls_reason_text(r)->name,
-		tls_reason_text(r)->rule, option_of(r),
-		line_of(k->profile, k->agent, r), info->names);
-}
 
 static void note_open(struct tls_link *k)
 {

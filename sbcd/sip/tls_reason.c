@@ -79,6 +79,10 @@ static const struct tls_reason_text texts[TLS_REASON_LEN] = {
 					      "certificate: it may not trust "
 					      "it, or look for another name",
 					      "end-entity-certificate"},
+	[TLS_REASON_STRANGER] = {"stranger",
+				 "below TLS 1.2 only addresses of session "
+				 "agents may connect",
+				 "tls-version"},
 };
 
 const struct tls_reason_text *tls_reason_text(enum tls_reason reason)

@@ -35,6 +35,7 @@ enum tls_reason {
 	TLS_REASON_STATUS_UNKNOWN, /* ocsp_desk's own, like the next */
 	TLS_REASON_NO_STATUS,
 	TLS_REASON_CLOSED_AT_CERTIFICATE, /* tls_conn's own */
+	TLS_REASON_STRANGER, /* tls_links's own */
 	TLS_REASON_LEN
 };
 

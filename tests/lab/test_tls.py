@@ -545,6 +545,9 @@ def test_alarms_that_stand(tmp_path_factory, shop, options, name):
         assert alarm["points"] == 0, alarm
         if name == "tls-version":
             assert attempt(world, good(world)) is None
+            f = failures(world, active, "stranger")[0]
+            assert f["option"] == "tls-version" and f["line"], f
+            assert f["peer"].startswith("10.20.0.1:"), f
             world.hang_up(world.establish(1, frm="cloud-tls", to="core",
                                           media=False))
     finally:
