@@ -19,6 +19,7 @@ import random
 import signal
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -181,7 +182,10 @@ class Run:
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir(parents=True)
         conf = self.dir / "sbcd.conf"
-        conf.write_text(load.configuration())
+        self.certs = tempfile.TemporaryDirectory(prefix="sbc-certs-")
+        os.chmod(self.certs.name, 0o755)
+        shop = load.certificates(self.certs.name)
+        conf.write_text(load.configuration(shop))
         self.clock = time.monotonic()
         self.world = lab.World(self.dir, conf=str(conf), clocks=True,
                                cdr_disk=True, witness=args.witness)
@@ -190,7 +194,8 @@ class Run:
             self.stall = watch.Stall(self.dir / "stalls.txt")
             self.judge = watch.Judge(self.world, self.clock)
             self.owners = watch.Owners(self.world)
-            self.load = load.Load(self.world, args.seed, args.scale)
+            self.load = load.Load(self.world, args.seed, args.scale,
+                                  shop)
             self.target = LabTarget(self.world)
             self.score = watch.Score(args.seed, args.witness)
         except BaseException:
@@ -458,6 +463,7 @@ class Run:
         if self.stall:
             self.stall.close()
         self.world.close()
+        self.certs.cleanup()
 
 
 def split(text):

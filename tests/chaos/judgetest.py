@@ -8,7 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace as Fake
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "lab")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "lab"),
+                str(HERE.parent / "peers")]
 import chaos   # noqa: E402
 import faults  # noqa: E402
 import load    # noqa: E402

@@ -1,9 +1,11 @@
 """The calls of a chaos run, and what each of them has to come to.
 
   rtp      calls that stay up all the time with RTP both ways, UDP and TCP;
-           half of them with SRTP in the cloud
+           half of them with SRTP in the cloud, half of those by TLS
   storm    calls that are held and resumed over and over, from both sides,
-           half of them with SRTP, too
+           in the same mixture
+  visit    by TLS and SRTP, one after the other in both directions: ring,
+           are answered, talk, and end
   short    many calls that ring, talk a second and end, both directions
   ring     calls that ring for up to 20 s, are answered, and end
   hold     hold and resume three times, then BYE
@@ -23,9 +25,11 @@ import time
 
 import scenario
 from cdrs import Expected
+from certs import Workshop, for_the_workers
 from lab import ADDR, OTHER, REPO, vip, wait_for
 from sdes import Sdes
-from sipcall import CallFailed
+from sipcall import Answer, CallFailed
+from tlspeer import Tls
 
 SIPP_KINDS = {            # kind: (caller's side, calls a second, agent)
     "short": ("core", 14, 52),
@@ -36,11 +40,16 @@ SIPP_KINDS = {            # kind: (caller's side, calls a second, agent)
 }
 CALLERS = 56              # where SIPp's callers live, on both sides
 SCENARIO = {"back": "short"}
-SECURE = 57               # the peer in the cloud that speaks SRTP only
-RTP_CALLS = {"core": 11, "cloud": 8, "core-srtp": 19, "cloud-srtp": 12,
-             "core-tcp": 8, "cloud-tcp": 4}
-STORM_CALLS = {"core": 4, "cloud": 3, "core-srtp": 4, "cloud-srtp": 3,
-               "core-tcp": 3}
+# The peers in the cloud that speak SRTP only; one of them by TLS.
+SECURE = {"srtp": 57, "tls": 58}
+RTP_CALLS = {"core": 11, "cloud": 8, "core-srtp": 10, "cloud-srtp": 6,
+             "core-tls": 9, "cloud-tls": 6, "core-tcp": 8, "cloud-tcp": 4}
+STORM_CALLS = {"core": 4, "cloud": 3, "core-srtp": 2, "cloud-srtp": 2,
+               "core-tls": 2, "cloud-tls": 2, "core-tcp": 3}
+# Who visits whom, how many at a time, and for how long.
+VISITS = {"core-tls": 2, "cloud-tls": 2}
+VISIT_RINGS_S, VISIT_S = (0.1, 6.0), (0.5, 3.0)
+SBC, UM = "sbc.example.net", "um.example.net"
 STORM_PAUSE_S = (1.0, 3.0)
 # A re-INVITE crosses a failover by its repetitions, 32 s of them.
 ANSWER_S = 40
@@ -54,7 +63,25 @@ def address(side, last):
     return ADDR[side, 4].rsplit(".", 1)[0] + f".{last}"
 
 
-SRTP = f"""
+def certificates(directory):
+    """Of the pair and of the cloud, from one root."""
+    shop = Workshop(directory)
+    shop.root = shop.make("root", ca=True)
+    both = "serverAuth,clientAuth"
+    shop.sbc = shop.make("sbc", shop.root, names=[SBC], eku=both)
+    shop.um = shop.make("um", shop.root, names=[UM], eku=both)
+    for_the_workers(shop.sbc)
+    return shop
+
+
+SECURITY = """
+tls-profile "cloud" {{
+	end-entity-certificate = "{sbc.pem}"
+	private-key = "{sbc.key}"
+	trusted-ca-certificates = {{"{root.single}"}}
+	mutual-authenticate = enabled
+}}
+
 sdes-profile "cloud" {{
 	crypto-list = {{AES_CM_128_HMAC_SHA1_80}}
 	allow-insecure-keying = enabled
@@ -67,9 +94,19 @@ media-sec-policy "cloud" {{
 
 session-agent "o365-srtp" {{
 	realm = cloud
-	host = "{address("cloud", SECURE)}"
+	host = "{srtp}"
 	transport = udp
 	media-sec-policy = cloud
+}}
+
+session-agent "o365-tls" {{
+	realm = cloud
+	host = "{um}"
+	address = "{tls}"
+	transport = tls
+	tls-profile = cloud
+	media-sec-policy = cloud
+	ping-interval = 10
 }}
 
 local-policy {{
@@ -77,12 +114,25 @@ local-policy {{
 	to = "srtp*"
 	next-hop = "o365-srtp"
 }}
+
+local-policy {{
+	from-realm = core
+	to = "tls*"
+	next-hop = "o365-tls"
+}}
 """
 
 
-def configuration():
+def configuration(shop):
     """The lab's sbcd.conf with an agent for each kind of call."""
-    text = (REPO / "tests/lab/sbcd.conf").read_text() + SRTP
+    text = (REPO / "tests/lab/sbcd.conf").read_text()
+    head, cloud = text.split('sip-interface "cloud"')
+    cloud = cloud.replace("port tcp { }",
+                          "port tcp { }\n\tport tls { tls-profile = cloud }",
+                          1)
+    text = head + 'sip-interface "cloud"' + cloud + SECURITY.format(
+        sbc=shop.sbc, root=shop.root, um=UM,
+        **{kind: address("cloud", last) for kind, last in SECURE.items()})
     for side in ("core", "cloud"):
         text += (f'session-agent "{side}-callers" {{\n\trealm = {side}\n'
                  f'\thost = "{address(side, CALLERS)}"\n'
@@ -152,8 +202,8 @@ class Sipp:
 
 
 class Load:
-    def __init__(self, world, seed, scale=1.0):
-        self.w, self.scale = world, scale
+    def __init__(self, world, seed, scale=1.0, shop=None):
+        self.w, self.scale, self.shop = world, scale, shop
         self.rng = random.Random(f"load {seed}")
         self.rtp, self.storm = [], []
         self.callers, self.answerers = {}, {}
@@ -164,6 +214,7 @@ class Load:
         self.tcp_lost = []
         self.srtp, self.srtp_seen = None, {}
         self.ended_by = {}    # Call-ID of our own calls: which party
+        self.visits = 0       # that ended well
         self.said = collections.deque()
 
     def _n(self, n):
@@ -174,7 +225,7 @@ class Load:
     def start(self):
         self.w.peers()
         self.w.more_peers(transport="tcp")
-        self._secure_peer()
+        self._secure_peers()
         self.w.wait_agents_up()
         for table, pairs in ((RTP_CALLS, self.rtp),
                              (STORM_CALLS, self.storm)):
@@ -182,17 +233,23 @@ class Load:
                 pairs += self._establish(frm, self._n(n))
         self._start_sipp()
         self._start_storm()
+        self._start_visits()
 
-    def _secure_peer(self):
-        here = address("cloud", SECURE)
-        self.srtp = self.w.srtp_watch(to=[here])
-        self.w.add_ua("cloud", here, key="cloud-srtp", media_base=44000)
-        self.w.ua["cloud-srtp"].sdes = Sdes(watch=self.srtp)
+    def _secure_peers(self):
+        self.srtp = self.w.srtp_watch(
+            to=[address("cloud", last) for last in SECURE.values()])
+        tls = Tls(self.shop.um, [self.shop.root], SBC)
+        for i, (kind, last) in enumerate(SECURE.items()):
+            how = {"transport": "tls", "tls": tls} if kind == "tls" else {}
+            ua = self.w.add_ua("cloud", address("cloud", last),
+                               key=f"cloud-{kind}",
+                               media_base=44000 + 4000 * i, **how)
+            ua.sdes = Sdes(watch=self.srtp)
 
     def _establish(self, frm, n):
         side, _, kind = frm.partition("-")
         to = f"{OTHER[side]}-{kind}" if kind else OTHER[side]
-        if kind == "srtp":    # only the cloud has one
+        if kind in SECURE:    # only the cloud has one
             frm, to = ((side, to) if side == "core" else (frm, OTHER[side]))
         return self.w.establish(
             n, frm=frm, to=to, prefix=kind or "c", timeout=30,
@@ -254,6 +311,57 @@ class Load:
             self.tasks.append(self.w.loop.post(self._storm(
                 pair, random.Random(self.rng.random()))))
 
+    def _start_visits(self):
+        def answer(_):
+            return Answer(after=self.rng.uniform(*VISIT_RINGS_S))
+        for key in ("core", "cloud-tls"):
+            self.w.ua[key].answer = answer
+        for frm, n in VISITS.items():
+            for _ in range(self._n(n)):
+                self.tasks.append(self.w.loop.post(self._visit(
+                    frm, random.Random(self.rng.random()))))
+
+    async def _visit(self, frm, rng):
+        """One call after the other; each has to come to its end."""
+        side = frm.partition("-")[0]
+        caller = self.w.ua[side if side == "core" else frm]
+        callee = self.w.ua["cloud-tls" if side == "core" else "core"]
+        via = (vip(side), 5060 if side == "core" else 5061)
+        while self.storming:
+            user, begun = self.w.user("tls" if side == "core" else "c"), \
+                time.time()
+            call = await caller._call(user, via)
+            try:
+                await self._one_visit(caller, callee, call, rng)
+                self.visits += 1
+            except CallFailed as err:
+                self.trouble.append((
+                    "set-up", begun, f"visit: {err} ({self._dump(call)})"))
+            for leg in (call, self._called(callee, user)):
+                if leg and leg.stream is not None:
+                    leg.close_media()
+
+    @staticmethod
+    def _called(callee, user):
+        return next((c for c in callee.calls if c.user == user), None)
+
+    async def _one_visit(self, caller, callee, call, rng):
+        await caller._wait(lambda: call.state in ("established", "failed",
+                                                  "ended"), ANSWER_S * 2,
+                           f"{call!r} is answered")
+        if call.state != "established":
+            raise CallFailed(f"{call!r}: {call.final and call.final.status}")
+        await asyncio.sleep(rng.uniform(*VISIT_S))
+        legs = [call, self._called(callee, call.user)]
+        i = rng.randrange(2)
+        self.ended_by[call.call_id] = ("caller", "callee")[i]
+        resp = await legs[i]._bye(ANSWER_S, ())
+        if resp.status not in (200, 481):
+            raise CallFailed(f"{call!r}: BYE: {resp.status}")
+        other = legs[1 - i]
+        await other.ua._wait(lambda: other.state == "ended", ANSWER_S,
+                             f"{other!r} is ended")
+
     async def _storm(self, pair, rng):
         turn = 0
         while self.storming:
@@ -265,7 +373,7 @@ class Load:
                 await self._one_reinvite(
                     leg, "sendonly" if turn % 2 else "sendrecv", rng)
             except CallFailed as err:
-                if leg.transport == "tcp" and not err.status:
+                if leg.transport != "udp" and not err.status:
                     self._lost_in_connection(leg, begun)
                     continue
                 self.trouble.append((
@@ -480,7 +588,8 @@ class Load:
         """{kind: (ended well, failed)} over the whole run."""
         out = {"rtp": (len(self.rtp), 0),
                "storm": (len(self.storm), 0),
-               "re-INVITEs": (self.reinvites, 0)}
+               "re-INVITEs": (self.reinvites, 0),
+               "visit": (self.visits, 0)}
         for kind, sipp in self.callers.items():
             out[kind] = (sipp.good, sipp.failed)
         return out

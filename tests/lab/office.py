@@ -6,13 +6,12 @@
 """
 
 import os
-import pwd
 import re
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
-from certs import Workshop, rsa
+from certs import Workshop, for_the_workers, rsa
 from lab import NODES, World, build_dir, vip, wait_for
 from sdes import Sdes
 from sipcall import Answer
@@ -42,8 +41,7 @@ def certificates(directory):
     # Without what leads to the root.
     shop.lone = SimpleNamespace(pem=shop.sbc.single, key=shop.sbc.key)
     for cert in (shop.sbc, shop.misnamed, shop.stranger):
-        os.chown(cert.key, 0, pwd.getpwnam("nobody").pw_gid)
-        cert.key.chmod(0o640)
+        for_the_workers(cert)
     return shop
 
 

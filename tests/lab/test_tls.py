@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import os
-import pwd
 import re
 import socket
 import ssl
@@ -15,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 import checks
-from certs import Workshop
+from certs import Workshop, for_the_workers
 from conftest import SHARED, close_shared, make_world, need_daemon
 from lab import SIDES, vip, wait_for
 from sipcall import Answer
@@ -76,12 +75,6 @@ def config(shop, options="", agents=True, ping=10):
     return text + AGENT.format(
         name="cloud-wrong", realm="cloud", other="core", profile="edge",
         host="wrong.example.net", ping=0, to="wrong*", address="10.20.0.53")
-
-
-def for_the_workers(cert):
-    """They read its key as somebody else."""
-    os.chown(cert.key, 0, pwd.getpwnam("nobody").pw_gid)
-    cert.key.chmod(0o640)
 
 
 def workshop(directory):

@@ -1,6 +1,8 @@
 """Certificates for tests, by the openssl command: roots, what they sign, and
 all the ways in which a certificate may be wrong."""
 
+import os
+import pwd
 import subprocess
 from pathlib import Path
 
@@ -23,6 +25,12 @@ class Cert:
         self.pem, self.key = path.with_suffix(".pem"), path.with_suffix(".key")
         self.single = path.with_suffix(".crt")
         self.issuer, self.path = issuer, path
+
+
+def for_the_workers(cert):
+    """They read its key as somebody else."""
+    os.chown(cert.key, 0, pwd.getpwnam("nobody").pw_gid)
+    cert.key.chmod(0o640)
 
 
 class Workshop:
