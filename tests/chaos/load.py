@@ -18,6 +18,7 @@ the media, the others on SIPp with the scenarios of scenario.py.
 import asyncio
 import collections
 import csv
+import datetime
 import random
 import re
 import signal
@@ -64,12 +65,14 @@ def address(side, last):
 
 
 def certificates(directory):
-    """Of the pair and of the cloud, from one root."""
+    """Of the pair and of the cloud, from one root; also valid by a clock that
+    is a day behind."""
     shop = Workshop(directory)
-    shop.root = shop.make("root", ca=True)
-    both = "serverAuth,clientAuth"
-    shop.sbc = shop.make("sbc", shop.root, names=[SBC], eku=both)
-    shop.um = shop.make("um", shop.root, names=[UM], eku=both)
+    how = {"start": datetime.datetime.utcnow() - datetime.timedelta(days=9)}
+    shop.root = shop.make("root", ca=True, **how)
+    how["eku"] = "serverAuth,clientAuth"
+    shop.sbc = shop.make("sbc", shop.root, names=[SBC], **how)
+    shop.um = shop.make("um", shop.root, names=[UM], **how)
     for_the_workers(shop.sbc)
     return shop
 

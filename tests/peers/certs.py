@@ -1,6 +1,7 @@
 """Certificates for tests, by the openssl command: roots, what they sign, and
 all the ways in which a certificate may be wrong."""
 
+import datetime
 import os
 import pwd
 import subprocess
@@ -93,9 +94,10 @@ class Workshop:
             f"database={base}/index\nserial={base}/serial\n"
             f"new_certs_dir={base}\npolicy=p\nunique_subject=no\n"
             "[p]\ncommonName=supplied\n")
-        end = start.replace(year=start.year + days // 365)
-        openssl("ca", "-batch", "-config", conf, "-in", csr, "-cert",
-                issuer.single, "-keyfile", issuer.key, "-md", digest,
+        end = start + datetime.timedelta(days=days)
+        by = (["-cert", issuer.single, "-keyfile", issuer.key] if issuer
+              else ["-selfsign", "-keyfile", cert.key])
+        openssl("ca", "-batch", "-config", conf, "-in", csr, *by, "-md", digest,
                 "-startdate", f"{start:%Y%m%d%H%M%SZ}",
                 "-enddate", f"{end:%Y%m%d%H%M%SZ}", "-extfile", ext,
                 "-notext", "-out", cert.single)
