@@ -566,6 +566,8 @@ class Call:
                     await asyncio.wait_for(acked.wait(), wait)
                     return
                 except asyncio.TimeoutError:
+                    if self.state == "ended":
+                        return  # a BYE was faster than the ACK's repetition
                     await reply(resp)
                     wait = min(2 * wait, T2)
             self.ua.errors.append(f"{self!r}: no ACK for CSeq {num}")
