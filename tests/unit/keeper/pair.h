@@ -253,6 +253,11 @@ uint64_t clock_wall_ns(void)
 	return w.now_ms * 1000000;
 }
 
+uint64_t clock_pair_ms(void)
+{
+	return w.now_ms;
+}
+
 int loop_timer_create(struct loop *loop, struct loop_timer **out,
 		      loop_timer_fn *fn, void *ctx)
 {
