@@ -133,43 +133,52 @@ int ports_shard(const struct ports *p, uint16_t port)
 	return (int)worker_port_shard(port, p->pool_first, p->shards);
 }
 
+static bool has_rested(const struct ports *p, unsigned s, uint64_t now_ms)
+{
+	int32_t i = p->lists[s].head;
+
+	return i != NONE && (!p->pairs[i].freed_ms ||
+			     now_ms >= p->pairs[i].freed_ms + PORTS_REST_MS);
+}
+
 static uint32_t free_in_both(const struct ports *p, const struct ports *other,
-			     unsigned s)
+			     unsigned s, uint64_t now_ms)
 {
 	uint32_t n = p->lists[s].len;
 
+	if (s >= other->shards || !has_rested(p, s, now_ms) ||
+	    !has_rested(other, s, now_ms))
+		return 0;
 	if (other == p)
 		return n / 2;
-	return s < other->shards && other->lists[s].len < n
-		       ? other->lists[s].len
-		       : n;
+	return other->lists[s].len < n ? other->lists[s].len : n;
 }
 
-int ports_best_shard(const struct ports *p, const struct ports *other)
+int ports_best_shard(const struct ports *p, const struct ports *other,
+		     uint64_t now_ms)
 {
 	unsigned best = 0;
+	uint32_t most = 0;
 
-	for (unsigned s = 1; s < p->shards; s++)
-		if (free_in_both(p, other, s) > free_in_both(p, other, best))
+	for (unsigned s = 0; s < p->shards; s++) {
+		uint32_t n = free_in_both(p, other, s, now_ms);
+
+		if (n > most) {
+			most = n;
 			best = s;
+		}
+	}
 	return (int)best;
 }
 
 int ports_get(struct ports *p, int shard, uint64_t now_ms)
 {
-	unsigned s =
-		shard < 0 ? (unsigned)ports_best_shard(p, p) : (unsigned)shard;
-	struct pair *e;
+	unsigned s = (unsigned)shard;
 	int32_t i;
 
-	if (s >= p->shards)
+	if (s >= p->shards || !has_rested(p, s, now_ms))
 		return -EAGAIN;
 	i = p->lists[s].head;
-	if (i == NONE)
-		return -EAGAIN;
-	e = &p->pairs[i];
-	if (e->freed_ms && now_ms < e->freed_ms + PORTS_REST_MS)
-		return -EAGAIN;
 	list_remove(p, (size_t)i);
 	return pair_port(p, (size_t)i);
 }

@@ -31,8 +31,8 @@ int ports_create(struct ports **out, uint16_t first, uint16_t last,
 void ports_destroy(struct ports *p);
 
 /*
- * The RTP port of a free pair of this node, of shard `shard`, or of any when
- * `shard` is negative. -EAGAIN when none has rested long enough. The pair is
+ * The RTP port of a free pair of this node, of shard `shard`. -EAGAIN when none
+ * has rested long enough. The pair is
  * set aside until ports_take() (in use) or ports_put() (not needed).
  */
 int ports_get(struct ports *p, int shard, uint64_t now_ms)
@@ -44,7 +44,8 @@ void ports_put(struct ports *p, uint16_t port, uint64_t now_ms);
 
 int ports_shard(const struct ports *p, uint16_t port);
 size_t ports_used(const struct ports *p);
-/* The shard in which both have most free pairs. */
-int ports_best_shard(const struct ports *p, const struct ports *other);
+/* The shard in which both have most free pairs, and rested ones. */
+int ports_best_shard(const struct ports *p, const struct ports *other,
+		     uint64_t now_ms);
 
 #endif

@@ -181,7 +181,7 @@ static int stream_ports_get(struct relay *r, unsigned i)
 	else if (ff->local.port)
 		shard = ports_shard(fp, ff->local.port);
 	else
-		shard = ports_best_shard(fp, tp);
+		shard = ports_best_shard(fp, tp, b2bua_now(r->w->b2bua));
 	err = flow_port(r, ff, r->from_a,
 			stream_family(&r->said.stream[i], r->from_d), &shard);
 	if (err)

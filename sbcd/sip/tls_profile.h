@@ -120,7 +120,8 @@ int tls_profile_set_ticket_keys(struct tls_profile *p,
 
 /*
  * Of all it was made from: our chain, whose key has been seen to fit, the trust
- * list, the CRLs. Equal contents, equal numbers, on both nodes; never 0.
+ * list, the CRLs. Equal contents, equal numbers, on both nodes, whose releases
+ * may differ; never 0.
  */
 uint64_t tls_profile_print(const struct tls_profile *p);
 

@@ -247,8 +247,8 @@ static UNUSED ssize_t fake_sdp(void *ctx, const struct call_body *body,
 		memset(&m, 0, sizeof(m));
 		m.flows_len = 2;
 		for (int i = 0; i < 2; i++) {
-			int port = ports_get(b2bua_ports(fake.b, &realms[i]),
-					     -1, fake.now);
+			int port = ports_get(b2bua_ports(fake.b, &realms[i]), 0,
+					     fake.now);
 
 			if (port < 0)
 				return port;

@@ -29,7 +29,7 @@ static void halves_do_not_overlap(void **state)
 		struct ports *p = make(20000, 20099, node, 1);
 		int port, n = 0;
 
-		while ((port = ports_get(p, -1, 1)) > 0) {
+		while ((port = ports_get(p, 0, 1)) > 0) {
 			assert_int_equal(port & 1, 0);
 			assert_int_equal(owner[port], 0);
 			assert_int_equal(
@@ -119,7 +119,7 @@ static void one_class_is_one_thread_everywhere(void **state)
 	struct ports *b = make(40002, 45001, 1, classes);
 
 	for (int i = 0; i < 500; i++) {
-		int class = ports_best_shard(a, b);
+		int class = ports_best_shard(a, b, 1);
 		int one = ports_get(a, class, 1), two = ports_get(b, class, 1);
 
 		assert_true(one > 0 && two > 0);
@@ -145,7 +145,7 @@ static void best_for_both(void **state)
 	int class, one, two;
 
 	for (int i = 0; i < 5; i++) {
-		class = ports_best_shard(a, b);
+		class = ports_best_shard(a, b, 1);
 		one = ports_get(a, class, 1);
 		two = ports_get(b, class, 1);
 		assert_true(one > 0 && two > 0);
@@ -154,13 +154,39 @@ static void best_for_both(void **state)
 	}
 	/* Both legs in one realm. */
 	for (int i = 0; i < 22; i++) {
-		class = ports_best_shard(a, a);
+		class = ports_best_shard(a, a, 1);
 		one = ports_get(a, class, 1);
 		two = ports_get(a, class, 1);
 		assert_true(one > 0 && two > 0);
 	}
 	ports_destroy(a);
 	ports_destroy(b);
+}
+
+/* One that has not rested is none, whatever lies behind it. */
+static void the_rested_go_first(void **state)
+{
+	struct ports *p = make(20000, 20047, 1, 12);
+	int port[12];
+
+	for (int s = 0; s < 12; s++)
+		ports_take(p, (uint16_t)(port[s] = ports_get(p, s, 1)));
+	for (int s = 0; s < 12; s++)
+		ports_put(p, (uint16_t)port[s], s == 7 ? 1000 : 2000);
+	for (int s = 0; s < 12; s++)
+		assert_int_equal(ports_get(p, s, 1000 + PORTS_REST_MS) > 0,
+				 s == 7);
+	ports_put(p, (uint16_t)port[7], 1000);
+	assert_int_equal(ports_best_shard(p, p, 1000 + PORTS_REST_MS), 0);
+	ports_destroy(p);
+	p = make(20000, 20095, 1, 12);
+	for (int s = 0; s < 12; s++)
+		for (int i = 0; i < 2; i++)
+			(void)!ports_get(p, s, 1);
+	ports_put(p, (uint16_t)(20000 + 4 * 3), 2000);
+	ports_put(p, (uint16_t)(20000 + 4 * 15), 2000);
+	assert_int_equal(ports_best_shard(p, p, 2000 + PORTS_REST_MS), 3);
+	ports_destroy(p);
 }
 
 static void odd_bounds_move_inwards(void **state)
@@ -183,6 +209,7 @@ int main(void)
 		cmocka_unit_test(records_decide_what_is_used),
 		cmocka_unit_test(one_class_is_one_thread_everywhere),
 		cmocka_unit_test(best_for_both),
+		cmocka_unit_test(the_rested_go_first),
 		cmocka_unit_test(odd_bounds_move_inwards),
 	};
 
