@@ -106,8 +106,9 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if not report.failed or call.when == "teardown":
         return
-    for name in ("world", "shared_world", "bare", "shared_tls"):
+    for name in ("world", "shared_world", "bare", "shared_tls", "office"):
         w = item.funcargs.get(name)
+        w = getattr(w, "w", w)
         if w is None:
             continue
         for title, text in w.logs():

@@ -381,8 +381,30 @@ class World:
             seen = self.streams()
             return [i for i in ids
                     if not 0 <= seen[i]["rx"]["silence_ms"] < silence_ms]
-        wait_for(lambda: not deaf(), timeout,
-                 f"media on all legs (deaf streams: {deaf()})", 0.05)
+        try:
+            wait_for(lambda: not deaf(), timeout, "media on all legs", 0.05)
+        except LabError as err:
+            raise LabError(f"{err}\n{self._deaf_report(pairs, deaf())}") \
+                from None
+
+    def _deaf_report(self, pairs, deaf):
+        """What is known of streams that hear nobody."""
+        seen, out = self.streams(), []
+        for pair in pairs:
+            for leg, other in (pair, reversed(pair)):
+                if leg.stream in deaf:
+                    out += [f"{leg!r} hears nobody: {seen[leg.stream]}",
+                            f"what it should hear: {seen[other.stream]}"]
+        for node in NODES:
+            if (self.lab.redundancy(node) or {}).get("role") != "ACTIVE":
+                continue
+            for call in self.calls(node)["calls"]:
+                out.append(json.dumps(self.lab.sbcctl(node, "show", "call",
+                                                      call["id"])))
+            out.append(str({k: v for k, v in self.lab.sbcctl(
+                node, "show", "counters")["workers"].items()
+                if v and k.startswith("media")}))
+        return "\n".join(out)
 
     def media_reset(self):
         for media in self.media.values():

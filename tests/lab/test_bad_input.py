@@ -330,9 +330,10 @@ def test_split_messages_by_tcp(w):
 
 def test_many_half_open_connections(w):
     """Connections that say nothing, or never finish, do not stop others: from
-    elsewhere, or as many as one address may have less one."""
+    elsewhere, or about as many as one address may have; the test before this
+    one may have left a few that are being closed."""
     socks = []
-    for i in range(199):
+    for i in range(195):
         s = connect("core", "10.10.0.58" if i < 100 else None)
         if i % 2:
             s.sendall(invite(800000 + i)[:200])
