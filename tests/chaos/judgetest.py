@@ -144,7 +144,8 @@ def refused_connections_are_known():
 
 def srtp_is_noticed():
     quiet = {"unprotect_failed": 0, "rtcp_unprotect_failed": 0}
-    fine = {"reused": 0, "unknown": 0, "capture_drops": 0, "reuses": []}
+    fine = {"reused": 0, "unknown": 0, "capture_drops": 0, "reuses": [],
+            "unknowns": []}
     mine = load.Load(Fake(media_totals=lambda: {"cloud": mine.total}), "1")
     mine.srtp = Fake(report=lambda: mine.seen)
 

@@ -278,7 +278,8 @@ class Load:
         seen = self._srtp_report()
         for what in ("reused", "unknown", "capture_drops"):
             if seen[what] > self.srtp_seen.get(what, 0):
-                yield f"srtpwatch: {what} {seen[what]}: {seen['reuses']}"
+                yield (f"srtpwatch: {what} {seen[what]}: {seen['reuses']} "
+                       f"{seen['unknowns']}")
         self.srtp_seen = seen
 
     def _start_sipp(self):

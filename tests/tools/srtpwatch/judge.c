@@ -345,6 +345,17 @@ void sw_judge_report(struct sw_judge *j, struct sw_report *out)
 	}
 }
 
+size_t sw_judge_unknowns(const struct sw_judge *j, const struct sw_packet **out,
+			 size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < PENDING_MAX && n < max; i++)
+		if (j->pending[i].p.data && j->pending[i].keyed)
+			out[n++] = &j->pending[i].p;
+	return n;
+}
+
 size_t sw_judge_reuses(const struct sw_judge *j, const struct sw_reuse **out)
 {
 	*out = j->reuses;

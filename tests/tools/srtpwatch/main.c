@@ -46,6 +46,8 @@ enum {
 	BATCH = 64,
 	FRAME_BYTES = 14 + 60 + 8 + SW_PACKET_BYTES,
 	LINE_BYTES = 512,
+	UNKNOWNS_MAX = 8,
+	HEAD_BYTES = 24,
 };
 
 static uint8_t macs[MACS_MAX][6];
@@ -158,7 +160,8 @@ static void frame_in(const uint8_t *f, size_t size, int ifindex)
 	port = port_of(ifindex);
 	ip = 4u * (f[14] & 15u);
 	total = (size_t)f[16] << 8 | f[17];
-	if (port < 0 || ip < 20 || total < ip + 8 || 14 + total > size)
+	if (port < 0 || ip < 20 || total < ip + 8 || 14 + total > size ||
+	    f[14 + 9] != IPPROTO_UDP)
 		return;
 	p.where = (uint16_t)port;
 	memcpy(&p.ip, f + 30, 4);
@@ -215,6 +218,29 @@ static json_t *reuses(void)
 	return out;
 }
 
+/* Where it went, and its first bytes. */
+static json_t *unknowns(void)
+{
+	const struct sw_packet *p[UNKNOWNS_MAX];
+	size_t n = sw_judge_unknowns(judge, p, UNKNOWNS_MAX);
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		const struct in_addr to = {p[i]->ip};
+		char head[2 * HEAD_BYTES + 1] = "";
+
+		for (size_t b = 0; b < HEAD_BYTES && b < p[i]->size; b++)
+			sprintf(head + 2 * b, "%02x", p[i]->data[b]);
+		json_array_append_new(
+			out, json_pack("{s:s, s:i, s:I, s:s, s:I, s:s}", "to",
+				       inet_ntoa(to), "to_port", p[i]->port,
+				       "at_ns", (json_int_t)p[i]->at_ns, "head",
+				       head, "size", (json_int_t)p[i]->size,
+				       "port", ports[p[i]->where]));
+	}
+	return out;
+}
+
 static void print_report(int fd)
 {
 	struct tpacket_stats st = {0};
@@ -227,15 +253,15 @@ static void print_report(int fd)
 	getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &st, &size);
 	drops += st.tp_drops;
 	sw_judge_report(judge, &r);
-	o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		      "s:o}",
-		      "keys", (json_int_t)r.keys, "streams",
-		      (json_int_t)r.streams, "rtp", (json_int_t)r.rtp, "rtcp",
-		      (json_int_t)r.rtcp, "repeats", (json_int_t)r.repeats,
-		      "reused", (json_int_t)r.reused, "unknown",
-		      (json_int_t)r.unknown, "plain", (json_int_t)r.plain,
-		      "roc_max", (json_int_t)r.roc_max, "capture_drops",
-		      (json_int_t)drops, "reuses", reuses());
+	o = json_pack(
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:o, s:o}",
+		"keys", (json_int_t)r.keys, "streams", (json_int_t)r.streams,
+		"rtp", (json_int_t)r.rtp, "rtcp", (json_int_t)r.rtcp, "repeats",
+		(json_int_t)r.repeats, "reused", (json_int_t)r.reused,
+		"unknown", (json_int_t)r.unknown, "plain", (json_int_t)r.plain,
+		"roc_max", (json_int_t)r.roc_max, "capture_drops",
+		(json_int_t)drops, "reuses", reuses(), "unknowns", unknowns());
 	json_dumpf(o, stdout, JSON_COMPACT);
 	printf("\n");
 	fflush(stdout);

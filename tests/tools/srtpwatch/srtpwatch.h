@@ -78,6 +78,9 @@ struct sw_reuse {
 
 enum { SW_REUSES_MAX = 16 };
 
+/* Some of the unknown ones, until the next packet; returns how many. */
+size_t sw_judge_unknowns(const struct sw_judge *j, const struct sw_packet **out,
+			 size_t max);
 /* The first ones; returns how many. */
 size_t sw_judge_reuses(const struct sw_judge *j, const struct sw_reuse **out);
 
