@@ -194,6 +194,8 @@ def test_source_begins_anew_lower_after_hold(w):  # noqa: F811
     pairs = w.establish(2)
     legs = [of(pair, "core") for pair in pairs]
     for _ in range(2):
+        wait_for(lambda: min(tx(w, leg)["next_seq"] for leg in legs) > 50, 10,
+                 "sources that are on record")
         for leg in legs:
             assert leg.reinvite("sendonly").status == 200
             back = (tx(w, leg)["rtp_seq"] - 3000) & 0xffff
