@@ -146,8 +146,8 @@ def cpu_s(pid):
 
 def workshop(directory):
     """RSA of 2048 bits on both sides: what signs slowest of what is used."""
-    from certs import Workshop, rsa
-    from test_tls import PEER, SBC, for_the_workers
+    from certs import Workshop, for_the_workers, rsa
+    from test_tls import PEER, SBC
     shop = Workshop(directory)
     both = "serverAuth,clientAuth"
     shop.root = shop.make("root", ca=True, key=rsa())

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from certs import for_the_workers
 from conftest import close_shared
 from lab import NODES, wait_for
-from test_tls import SBC, for_the_workers, tls_world, shop
+from test_tls import SBC, tls_world, shop
 
 __all__ = ["shop"]
 

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 import checks
-from certs import Workshop, openssl
+from certs import Workshop, for_the_workers, openssl
 from conftest import close_shared, make_world, need_daemon
 from lab import NODES, wait_for
 from netlab import WITNESS
-from test_tls import (PEER, SBC, count_of, for_the_workers, options, plain,
-                      show_tls)
+from test_tls import PEER, SBC, count_of, options, plain, show_tls
 from tlspeer import Tls
 
 PORT = 8899
