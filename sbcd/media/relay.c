@@ -380,24 +380,34 @@ void media_relay_moved(struct media_relay *r, const struct media_stream *s,
 	}
 }
 
+/*
+ * RTCP goes on while a call is held (RFC 3264 5.1), but not before the answer:
+ * until then nobody knows whether it has to be protected, nor with which key.
+ */
+static bool may_pass(const struct media_packet *p, const struct media_flow *to)
+{
+	const struct media_flow *from = p->flow;
+
+	if (p->rtcp)
+		return media_flow_is_described(from) &&
+		       media_flow_is_described(to);
+	return media_flow_receives(from) && media_flow_sends(to);
+}
+
 static void fan_out(struct media_relay *r, const struct media_packet *p,
 		    uint64_t now_ns)
 {
 	struct media_stream *s = p->flow->stream;
 
-	if (!p->rtcp && !media_flow_receives(p->flow)) {
-		tally(r, COUNTER_media_rx_held);
-		return;
-	}
 	for (unsigned i = 0; i < s->flows_len; i++) {
 		struct media_flow *to = &s->flows[i];
 
 		if (to == p->flow)
 			continue;
-		if (!p->rtcp && !media_flow_sends(to))
-			tally(r, COUNTER_media_rx_held);
-		else
+		if (may_pass(p, to))
 			send_one(r, p, to, now_ns);
+		else
+			tally(r, COUNTER_media_rx_held);
 	}
 }
 

@@ -530,6 +530,11 @@ bool media_flow_receives(const struct media_flow *f)
 	return f->direction & FLOW_RECVONLY;
 }
 
+bool media_flow_is_described(const struct media_flow *f)
+{
+	return f->remote.family;
+}
+
 bool media_flow_is_rtcp_port(const struct media_flow *f, uint16_t port)
 {
 	return port != f->local.port;

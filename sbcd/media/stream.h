@@ -151,9 +151,11 @@ void media_stream_put_done(struct media_stream *s, uint64_t now_ns);
 /* Checks silence; true when s->guard changed. */
 bool media_stream_guard(struct media_stream *s, uint64_t now_ns);
 
-/* We may send to, receive from that side (RTP; RTCP always goes). */
+/* We may send to, receive from that side (RTP; RTCP does not care). */
 bool media_flow_sends(const struct media_flow *f);
 bool media_flow_receives(const struct media_flow *f);
+/* An offer or answer has told where that side is: RTCP may go. */
+bool media_flow_is_described(const struct media_flow *f);
 bool media_flow_is_rtcp_port(const struct media_flow *f, uint16_t port);
 /* Port of ours that RTCP leaves from. */
 uint16_t media_flow_rtcp_port(const struct media_flow *f);

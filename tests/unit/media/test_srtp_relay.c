@@ -699,6 +699,35 @@ static void short_lives(void **state)
 	}
 }
 
+/* One side has offered; its key is chosen with the other one's answer. */
+static void nothing_before_the_answer(void **state)
+{
+	const struct addr remote[2] = {record.flows[0].remote,
+				       record.flows[1].remote};
+
+	for (unsigned silent = 0; silent < 2; silent++) {
+		struct rec_flow *f = &record.flows[silent];
+
+		record.keys_len = 0;
+		memset(&f->remote, 0, sizeof(f->remote));
+		f->direction = FLOW_INACTIVE;
+		f->latch = true;
+		install(&record);
+		plain(1);
+		report();
+		run_on(core, 0);
+		assert_int_equal(sent_len, 0);
+		assert_int_equal(counted(COUNTER_media_rx_held),
+				 2 * (silent + 1));
+		f->remote = remote[silent];
+		f->direction = FLOW_SENDRECV;
+	}
+	install(&record);
+	report();
+	run_on(core, 1);
+	assert_int_equal(sent_len, 1);
+}
+
 static void bad_records(void **state)
 {
 	struct media_stream_params p = {
@@ -752,6 +781,7 @@ int main(void)
 		S(rekeyed),
 		S(numbers_are_told),
 		S(short_lives),
+		S(nothing_before_the_answer),
 		S(bad_records),
 	};
 
