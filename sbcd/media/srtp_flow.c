@@ -122,39 +122,43 @@ static void carry(struct slot *to, const struct slot *from)
 		return;
 }
 
-static void slot_inherit(struct slot *s, struct slot **old, unsigned len)
+/* True: the key is new. */
+static bool slot_inherit(struct slot *s, struct slot **old, unsigned len)
 {
 	for (unsigned i = 0; i < len; i++) {
 		if (!old[i]->context || old[i]->number != s->number)
 			continue;
 		swap(s, old[i]);
-		return;
+		return false;
 	}
 	for (unsigned i = 0; s->after && i < len; i++) {
 		if (old[i]->context && old[i]->number == s->after) {
 			carry(s, old[i]);
-			return;
+			break;
 		}
 	}
+	return true;
 }
 
-void srtp_flow_inherit(struct srtp_flow *f, struct srtp_flow *old)
+bool srtp_flow_inherit(struct srtp_flow *f, struct srtp_flow *old)
 {
 	struct slot *tx[] = {&old->tx, &old->kept};
 	struct slot *rx[MEDIA_KEYS_RX_MAX];
+	bool fresh = false;
 
 	for (unsigned i = 0; i < MEDIA_KEYS_RX_MAX; i++)
 		rx[i] = &old->rx[i];
 	/* A key of which nothing is known stays shut; a new one is open. */
 	f->unsafe = old->unsafe && f->tx.number == old->tx.number;
 	if (f->kept.context)
-		slot_inherit(&f->kept, tx, 2);
-	slot_inherit(&f->tx, tx, 2);
+		fresh |= slot_inherit(&f->kept, tx, 2);
+	fresh |= slot_inherit(&f->tx, tx, 2);
 	for (unsigned i = 0; i < f->rx_len; i++)
-		slot_inherit(&f->rx[i], rx, MEDIA_KEYS_RX_MAX);
+		fresh |= slot_inherit(&f->rx[i], rx, MEDIA_KEYS_RX_MAX);
 	/* Numbers may be shifted for good: a receiver has seen them. */
 	memcpy(f->sources, old->sources, sizeof(f->sources));
 	f->sources_len = old->sources_len;
+	return fresh;
 }
 
 /* ---- continuity --------------------------------------------------------- */
@@ -238,26 +242,34 @@ static uint32_t margin_on(uint32_t index)
 						    : INT32_MAX;
 }
 
-/* False: the record is of no use, or the engine cannot. */
-static bool slot_restore(struct srtp_flow *f, struct slot *s, uint16_t leg,
-			 bool sent, const struct rec_srtp *at, size_t n)
+static bool tells_of(const struct rec_srtp *r, uint16_t leg, bool sent,
+		     uint32_t number)
 {
-	const struct msrtp_margin margin = {.rtcp = sent ? SRTP_RTCP_MARGIN
-							 : 0};
-	struct msrtp_position positions[SRTP_STREAMS_MAX];
-	uint32_t base = 0;
-	size_t len = 0;
+	return number && r->leg == leg && r->sent == sent &&
+	       r->number == number;
+}
 
+static bool is_listed(const struct msrtp_position *at, size_t n, uint32_t ssrc)
+{
+	for (size_t i = 0; i < n; i++)
+		if (at[i].ssrc == ssrc)
+			return true;
+	return false;
+}
+
+/* Positions under `number` of SSRCs that are not listed yet; their new count.
+ */
+static size_t positions_add(struct srtp_flow *f, const struct rec_srtp *at,
+			    size_t n, uint16_t leg, bool sent, uint32_t number,
+			    struct msrtp_position *out, size_t len)
+{
 	for (size_t i = 0; i < n && len < SRTP_STREAMS_MAX; i++) {
 		const struct rec_srtp *r = &at[i];
 
-		if (r->leg != leg || r->sent != sent || r->number != s->number)
+		if (!tells_of(r, leg, sent, number) || r->any ||
+		    is_listed(out, len, r->ssrc))
 			continue;
-		if (r->any) {
-			base = r->rtcp_index;
-			continue;
-		}
-		positions[len++] =
+		out[len++] =
 			(struct msrtp_position){.ssrc = r->ssrc,
 						.rtp = r->rtp,
 						.index = r->index,
@@ -265,6 +277,28 @@ static bool slot_restore(struct srtp_flow *f, struct slot *s, uint16_t leg,
 		if (sent)
 			source_restore(f, r);
 	}
+	return len;
+}
+
+/*
+ * A key that goes on from another's ROC may have come after the last put: then
+ * the positions are the other one's.
+ * False: the record is of no use, or the engine cannot.
+ */
+static bool slot_restore(struct srtp_flow *f, struct slot *s, uint16_t leg,
+			 bool sent, const struct rec_srtp *at, size_t n)
+{
+	const struct msrtp_margin margin = {.rtcp = sent ? SRTP_RTCP_MARGIN
+							 : 0};
+	struct msrtp_position positions[SRTP_STREAMS_MAX];
+	uint32_t base = 0;
+	size_t len;
+
+	for (size_t i = 0; i < n; i++)
+		if (at[i].any && tells_of(&at[i], leg, sent, s->number))
+			base = at[i].rtcp_index;
+	len = positions_add(f, at, n, leg, sent, s->number, positions, 0);
+	len = positions_add(f, at, n, leg, sent, s->after, positions, len);
 	if (msrtp_import(s->context, positions, len, &margin))
 		return false;
 	return !sent || !msrtp_set_rtcp_base(s->context, margin_on(base));

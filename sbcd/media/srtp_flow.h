@@ -53,8 +53,9 @@ int srtp_flow_build(struct srtp_flow **out, struct msrtp_engine *e,
 		    const struct rec_media *m, uint16_t leg)
 	__attribute__((warn_unused_result));
 void srtp_flow_free(struct srtp_flow *f);
-/* Contexts of `old` with a number of ours come over; `f` is new. */
-void srtp_flow_inherit(struct srtp_flow *f, struct srtp_flow *old);
+/* Contexts of `old` with a number of ours come over; `f` is new. True: a key
+ * is new, and where it stands is to be put. */
+bool srtp_flow_inherit(struct srtp_flow *f, struct srtp_flow *old);
 
 /* At most `max` entries; those of what was sent come first. */
 size_t srtp_flow_export(const struct srtp_flow *f, uint16_t leg, bool sent,

@@ -255,7 +255,8 @@ static void inherit_srtp(struct media_stream *s, struct media_stream *old)
 		for (unsigned j = 0; f->srtp && j < old->flows_len; j++) {
 			if (old->flows[j].leg != f->leg || !old->flows[j].srtp)
 				continue;
-			srtp_flow_inherit(f->srtp, old->flows[j].srtp);
+			s->put_wanted |=
+				srtp_flow_inherit(f->srtp, old->flows[j].srtp);
 			break;
 		}
 	}
@@ -265,9 +266,9 @@ static void inherit_srtp(struct media_stream *s, struct media_stream *old)
 void media_stream_inherit(struct media_stream *s, struct media_stream *old,
 			  uint64_t now_ns)
 {
+	s->put_wanted = old->put_wanted;
 	inherit_srtp(s, old);
 	s->guard = old->guard;
-	s->put_wanted = old->put_wanted;
 	s->last_put_ns = old->last_put_ns;
 	s->packets_since_put = old->packets_since_put;
 	for (unsigned i = 0; i < s->flows_len && i < old->flows_len; i++) {
