@@ -41,7 +41,7 @@ static UNUSED void add_key(uint8_t use, uint32_t number, uint8_t suite)
 }
 
 static UNUSED struct msrtp *peer_context(uint32_t number, uint8_t suite,
-				  enum srtp_direction direction)
+					 enum srtp_direction direction)
 {
 	struct key_bytes key = key_of((uint8_t)number);
 
