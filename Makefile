@@ -87,7 +87,7 @@ all: $(B)/bin/sbcd $(B)/bin/sbcctl tools
 help:
 	@echo 'make deps|all|demo|demo-secure|test|unit|lab-test|lint|fuzz|bench|mutants|chaos'
 	@echo '     bench-gap|bench-ha|bench-tls|stress|srtp-soak|tls-soak'
-	@echo '     lab-up|lab-down|format|install|clean'
+	@echo '     lab-up|lab-down|format|install|deb|clean'
 	@echo 'variables: SAN=asan|tsan WERROR=1 V=1'
 
 # ---- BPF ------------------------------------------------------------------

@@ -8,6 +8,7 @@ DEB_PACKAGES := build-essential clang libclang-rt-14-dev clang-format \
 	libconfuse-dev libjansson-dev libsmartcols-dev uthash-dev \
 	libsystemd-dev libcmocka-dev libpcap-dev linux-libc-dev \
 	python3 python3-pytest sip-tester baresip-core iproute2 iputils-ping \
+	dpkg-dev man-db groff bash-completion \
 	tcpdump tshark ethtool procps util-linux e2fsprogs mount
 
 .PHONY: deps
@@ -23,7 +24,8 @@ deps:
 	@tests/tools/sofia-internal
 
 .PHONY: model lab-up lab-down lab-test lab-sanitized versions demo demo-secure test lint \
-	format bench bench-gap bench-ha bench-tls stress srtp-soak tls-soak mutants chaos install
+	format bench bench-gap bench-ha bench-tls stress srtp-soak tls-soak mutants chaos install \
+	install-files deb
 lab-up: all
 	tests/lab/lab up
 lab-down:
@@ -123,15 +125,31 @@ format:
 
 DESTDIR ?=
 PREFIX ?= /usr
-install: all
+install: all install-files
+# What the Debian package holds; the programs are built.
+install-files:
 	install -D -m 0755 $(B)/bin/sbcd $(DESTDIR)$(PREFIX)/sbin/sbcd
 	install -D -m 0755 $(B)/bin/sbcctl $(DESTDIR)$(PREFIX)/bin/sbcctl
 	install -d $(DESTDIR)/etc/sbcd
-	install -D -m 0644 conf/systemd/sbcd.service \
-		$(DESTDIR)/lib/systemd/system/sbcd.service
-	install -D -m 0644 conf/systemd/sbcd-firewall.service \
-		$(DESTDIR)/lib/systemd/system/sbcd-firewall.service
-	install -D -m 0644 conf/nftables/sbcd.nft \
-		$(DESTDIR)$(PREFIX)/share/doc/sbcd/sbcd.nft
+	install -D -m 0644 -t $(DESTDIR)/lib/systemd/system \
+		conf/systemd/sbcd.service conf/systemd/sbcd-firewall.service
 	install -D -m 0644 conf/sysctl/60-sbcd.conf \
 		$(DESTDIR)/usr/lib/sysctl.d/60-sbcd.conf
+	install -D -m 0644 conf/sysusers/sbcd.conf \
+		$(DESTDIR)/usr/lib/sysusers.d/sbcd.conf
+	install -D -m 0644 conf/nftables/sbcd.nft \
+		$(DESTDIR)$(PREFIX)/share/doc/sbcd/sbcd.nft
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sbcd README.md \
+		vm-images/deb/copyright
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sbcd/examples \
+		conf/*.example conf/*.in
+	install -D -m 0644 conf/completion/sbcctl \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sbcctl
+	for page in sbcd.8 sbcctl.8 sbcd.conf.5; do \
+		d=$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}; \
+		mkdir -p $$d && conf/man/fill.sh conf/man/$$page $(B)/bin \
+			$(VERSION) >$$d/$$page && chmod 0644 $$d/$$page || exit 1; \
+	done
+
+deb: all
+	vm-images/deb/build.sh $(B) $(VERSION)
