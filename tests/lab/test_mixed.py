@@ -233,6 +233,16 @@ def test_rolling_upgrade_and_back(world):
     calls.end()
 
 
+@pairs_of(("packaged", "packaged"))
+def test_upgrade_of_packages(world):
+    """What two Debian packages install, upgraded in the documented order."""
+    calls = Calls(world)
+    upgrade(world, calls, "packaged_newer")
+    calls.answer()
+    crash(world, calls)
+    calls.end()
+
+
 # ---- a release to come ------------------------------------------------------
 
 def wire(w, node):

@@ -6,10 +6,12 @@ previous   N-1: the commit that tests/wire/golden/PREVIOUS names, built in
 newer      N+1: today's sources with tests/wire/newer.patch (one more field,
            one more kind of record), a higher version of frames and a version
            number of its own, built in build/newer
+packaged, packaged_newer   today's and N+1 out of their Debian packages
 
 usage: versions.py [previous|newer]...     what `make versions` runs
 """
 
+import functools
 import os
 import re
 import shutil
@@ -40,12 +42,12 @@ def git(*args):
     return run(["git", "-c", "safe.directory=*", "-C", REPO, *args])
 
 
-def make(tree):
-    """sbcd in a tree, with flags of nobody else's."""
+def make(tree, *more):
+    """sbcd (and more programs) in a tree, with flags of nobody else's."""
     env = {k: v for k, v in os.environ.items()
            if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "WERROR", "SAN",
                         "B", "CFLAGS", "LDFLAGS", "CC")}
-    res = run(["make", "-j2", "build/bin/sbcd"], cwd=tree, env=env)
+    res = run(["make", "-j2", "build/bin/sbcd", *more], cwd=tree, env=env)
     if res.returncode:
         raise RuntimeError(f"{tree}: make failed:\n" +
                            (res.stdout[-2000:] + res.stderr[-4000:]).decode())
@@ -141,6 +143,33 @@ def newer():
             shutil.copyfile(new / name, to)
     shutil.rmtree(new)
     return make(tree)
+
+
+def package(build, version):
+    """Path of the Debian package of what is built there."""
+    res = run([REPO / "vm-images/deb/build.sh", build, version], cwd=REPO)
+    if res.returncode:
+        raise RuntimeError("deb: " + (res.stdout + res.stderr).decode())
+    return Path(res.stdout.decode().strip())
+
+
+def unpacked(build, version):
+    to = Path(build) / "package"
+    shutil.rmtree(to, ignore_errors=True)
+    subprocess.run(["dpkg-deb", "-x", package(build, version), to],
+                   check=True)
+    return to / "usr/sbin/sbcd"
+
+
+@functools.lru_cache(None)
+def packaged():
+    return unpacked(BUILD, (REPO / "VERSION").read_text().strip())
+
+
+@functools.lru_cache(None)
+def packaged_newer():
+    make(newer().parents[2], "build/bin/sbcctl")
+    return unpacked(BUILD / "newer/build", NEWER_VERSION)
 
 
 def main():
