@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -11,22 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "netif/filter.h"
 #include "netif/frame.h"
 
 enum {
 	SLOT_V4 = 0,
 	SLOT_V6 = 1,
-	RCVBUF_BYTES = 64 * 1024,
-	/* Where things are in a frame. */
-	ARP_OP_AT = ETH_HLEN + 6,
-	ARP_SENDER_AT = ETH_HLEN + 14,
-	ARP_END = ETH_HLEN + 28,
-	IP6_NEXT_AT = ETH_HLEN + 6,
-	IP6_HOPS_AT = ETH_HLEN + 7,
-	ICMP6_TYPE_AT = ETH_HLEN + 40,
-	ICMP6_TARGET_AT = ETH_HLEN + 48,
-	ND_END = ETH_HLEN + 64,
-	FILTER_MAX = 16 + NETIF_PROBE_GATEWAYS_MAX * 9,
 };
 
 struct netif_probe {
@@ -37,103 +26,33 @@ struct netif_probe {
 	size_t gateways_len;
 };
 
-/* ---- the kernel's filter ------------------------------------------------ */
-struct filter {
-	struct sock_filter code[FILTER_MAX];
-	unsigned short len;
-};
-
-static void emit(struct filter *f, uint16_t code, uint32_t k, uint8_t jt,
-		 uint8_t jf)
+/* ---- start and end ------------------------------------------------------ */
+static int slot_open(struct netif_probe *p, int slot)
 {
-	f->code[f->len++] = (struct sock_filter){code, jt, jf, k};
-}
+	bool v4 = slot == SLOT_V4;
+	struct netif_filter f;
 
-/* Drops what has another value there. */
-static void require(struct filter *f, uint16_t size, uint32_t at, uint32_t v)
-{
-	emit(f, BPF_LD | BPF_ABS | size, at, 0, 0);
-	emit(f, BPF_JMP | BPF_JEQ | BPF_K, v, 1, 0);
-	emit(f, BPF_RET | BPF_K, 0, 0, 0);
-}
-
-static uint32_t word_at(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
-	       (uint32_t)p[2] << 8 | p[3];
-}
-
-/* Accepts when the address there is the gateway's. */
-static void accept_address(struct filter *f, uint32_t at,
-			   const struct netif_ip *ip)
-{
-	uint8_t words = (uint8_t)(netif_ip_len(ip) / 4);
-
-	for (uint8_t i = 0; i < words; i++) {
-		emit(f, BPF_LD | BPF_ABS | BPF_W, at + 4u * i, 0, 0);
-		/* On a difference past the accepting end. */
-		emit(f, BPF_JMP | BPF_JEQ | BPF_K, word_at(ip->bytes + 4 * i),
-		     0, (uint8_t)(2 * (words - 1 - i) + 1));
-	}
-	emit(f, BPF_RET | BPF_K, UINT32_MAX, 0, 0);
-}
-
-static int filter_attach(const struct netif_probe *p, int slot)
-{
-	struct filter f = {.len = 0};
-	struct sock_fprog prog = {.filter = f.code};
-
-	if (slot == SLOT_V4) {
-		require(&f, BPF_H, ARP_OP_AT, NETIF_ARP_REPLY);
+	if (p->fds[slot] >= 0)
+		return 0;
+	netif_filter_begin(&f);
+	if (v4) {
+		netif_filter_require(&f, 2, NETIF_ARP_OP_AT, NETIF_ARP_REPLY);
 	} else {
-		require(&f, BPF_B, IP6_NEXT_AT, 58);
-		require(&f, BPF_B, ICMP6_TYPE_AT, NETIF_ND_ADVERT);
+		netif_filter_require(&f, 1, NETIF_IP6_NEXT_AT, 58);
+		netif_filter_require(&f, 1, NETIF_ICMP6_TYPE_AT,
+				     NETIF_ND_ADVERT);
 	}
 	for (size_t i = 0; i < p->gateways_len; i++) {
 		const struct netif_ip *ip = &p->gateways[i];
 
-		if ((ip->family == AF_INET) == (slot == SLOT_V4))
-			accept_address(&f,
-				       slot == SLOT_V4 ? ARP_SENDER_AT
-						       : ICMP6_TARGET_AT,
-				       ip);
+		if ((ip->family == AF_INET) == v4)
+			netif_filter_accept_address(&f,
+						    v4 ? NETIF_ARP_SENDER_AT
+						       : NETIF_ICMP6_TARGET_AT,
+						    ip);
 	}
-	emit(&f, BPF_RET | BPF_K, 0, 0, 0);
-	prog.len = f.len;
-	return setsockopt(p->fds[slot], SOL_SOCKET, SO_ATTACH_FILTER, &prog,
-			  sizeof(prog))
-		       ? -errno
-		       : 0;
-}
-
-/* ---- start and end ------------------------------------------------------ */
-static int slot_open(struct netif_probe *p, int slot)
-{
-	static const int size = RCVBUF_BYTES, one = 1;
-	struct sockaddr_ll ll = {
-		.sll_family = AF_PACKET,
-		.sll_protocol = htons(slot == SLOT_V4 ? ETH_P_ARP : ETH_P_IPV6),
-		.sll_ifindex = p->ifindex,
-	};
-	int err;
-
-	if (p->fds[slot] >= 0)
-		return 0;
-	/* Protocol 0: nothing arrives before the filter is in place. */
-	p->fds[slot] =
-		socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (p->fds[slot] < 0)
-		return -errno;
-	err = filter_attach(p, slot);
-	if (err)
-		return err;
-	if (setsockopt(p->fds[slot], SOL_SOCKET, SO_RCVBUF, &size,
-		       sizeof(size)) ||
-	    setsockopt(p->fds[slot], SOL_PACKET, PACKET_IGNORE_OUTGOING, &one,
-		       sizeof(one)) ||
-	    bind(p->fds[slot], (const struct sockaddr *)&ll, sizeof(ll)))
-		return -errno;
-	return 0;
+	p->fds[slot] = netif_filter_open(&f, p->ifindex, v4);
+	return p->fds[slot] < 0 ? p->fds[slot] : 0;
 }
 
 int netif_probe_create(struct netif_probe **out, const char *nic,
@@ -239,14 +158,15 @@ unsigned netif_probe_ask(struct netif_probe *p,
 static size_t answer_at(const uint8_t *f, size_t len, int slot)
 {
 	if (slot == SLOT_V4)
-		return len >= ARP_END && !f[ARP_OP_AT] &&
-				       f[ARP_OP_AT + 1] == NETIF_ARP_REPLY
-			       ? ARP_SENDER_AT
+		return len >= NETIF_ARP_END && !f[NETIF_ARP_OP_AT] &&
+				       f[NETIF_ARP_OP_AT + 1] == NETIF_ARP_REPLY
+			       ? NETIF_ARP_SENDER_AT
 			       : 0;
 	/* 255: it has passed no router (RFC 4861, 7.1.2). */
-	return len >= ND_END && f[IP6_NEXT_AT] == 58 && f[IP6_HOPS_AT] == 255 &&
-			       f[ICMP6_TYPE_AT] == NETIF_ND_ADVERT
-		       ? ICMP6_TARGET_AT
+	return len >= NETIF_ND_END && f[NETIF_IP6_NEXT_AT] == 58 &&
+			       f[NETIF_IP6_HOPS_AT] == 255 &&
+			       f[NETIF_ICMP6_TYPE_AT] == NETIF_ND_ADVERT
+		       ? NETIF_ICMP6_TARGET_AT
 		       : 0;
 }
 

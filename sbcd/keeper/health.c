@@ -54,6 +54,12 @@ static void assess_network(struct health *h, const struct health_facts *f)
 		deduct(h, "gateway", 30 * f->gateways_lost,
 		       "%u of %u gateways do not answer", f->gateways_lost,
 		       f->gateways);
+	/* The peer would be no better off: said, and no reason to move. */
+	if (f->conflicts)
+		deduct(h, "address-conflict", 5 * f->conflicts,
+		       "%u of %u interfaces: a stranger answers for our "
+		       "address",
+		       f->conflicts, f->interfaces);
 	if (f->peer_present && f->ha_paths_alive < f->ha_paths)
 		deduct(h, "ha-path", 5 * (f->ha_paths - f->ha_paths_alive),
 		       "%u of %u HA links carry no beats of the peer",

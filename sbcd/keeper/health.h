@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HEALTH_DEDUCTIONS_MAX = 28, HEALTH_WHY_SIZE = 192 };
+enum { HEALTH_DEDUCTIONS_MAX = 29, HEALTH_WHY_SIZE = 192 };
 
 /* What is known. */
 struct health_facts {
@@ -21,6 +21,7 @@ struct health_facts {
 	unsigned service_paths_alive; /* of `interfaces` */
 	unsigned interfaces, carriers_lost, unverified;
 	unsigned gateways, gateways_lost;
+	unsigned conflicts; /* interfaces with a stranger on our address */
 	bool sip_up, media_up; /* running and replayed */
 	bool sip_storm, media_storm;
 	uint64_t disk_stalled_ms;

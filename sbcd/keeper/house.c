@@ -129,6 +129,7 @@ static void assess(struct keeper *k, uint64_t now_ms)
 		.unverified = netglue_unverified(k->net),
 		.gateways = netglue_gateways(k->net),
 		.gateways_lost = netglue_gateways_lost(k->net, now_ms),
+		.conflicts = netglue_conflicts(k->net, now_ms),
 		.sip_up = supervise_worker_ready(k, HUB_SIP),
 		.media_up = supervise_worker_ready(k, HUB_MEDIA),
 		.sip_storm = workers_storm(k->workers, HUB_SIP, now_ms),

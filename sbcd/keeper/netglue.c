@@ -14,6 +14,7 @@
 #include "netif/vip.h"
 #include "sbcd/base/clock.h"
 #include "sbcd/base/log.h"
+#include "sbcd/keeper/conflict.h"
 #include "sbcd/keeper/gwprobe.h"
 #include "sbcd/keeper/hasock.h"
 #include "sbcd/keeper/mediasock.h"
@@ -30,6 +31,7 @@ struct glue_nif {
 	struct mediasock *media;
 	struct beat_path beat; /* fd -1 = none */
 	struct gwprobe *probe; /* NULL: no gateway */
+	struct conflict *conflict;
 	bool carrier;
 	bool verified; /* the last read-back agreed */
 	char verdict[256];
@@ -243,6 +245,7 @@ void netglue_destroy(struct netglue *g)
 	for (size_t i = 0; i < g->nifs_len; i++) {
 		mediasock_close(g->nifs[i].media);
 		gwprobe_destroy(g->nifs[i].probe);
+		conflict_destroy(g->nifs[i].conflict);
 		if (g->nifs[i].beat.fd >= 0)
 			close(g->nifs[i].beat.fd);
 		if (g->nifs[i].vip)
@@ -360,6 +363,9 @@ int netglue_prepare(struct netglue *g, struct loop *loop)
 		if (!err)
 			err = gwprobe_create(&nif->probe, loop, nif->conf,
 					     nif->nic);
+		if (!err)
+			err = conflict_create(&nif->conflict, loop, nif->conf,
+					      nif->nic, nif->vip);
 		if (err) {
 			log_err("network-interface=%s nic=%s "
 				"event=prepare-failed error=\"%s\"",
@@ -470,6 +476,15 @@ unsigned netglue_gateways_lost(const struct netglue *g, uint64_t now_ms)
 	return (unsigned)n;
 }
 
+unsigned netglue_conflicts(const struct netglue *g, uint64_t now_ms)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < g->nifs_len; i++)
+		n += conflict_present(g->nifs[i].conflict, now_ms);
+	return n;
+}
+
 /* ---- taking and releasing ----------------------------------------------- */
 int netglue_gate_open(struct netglue *g, unsigned lease_ms)
 {
@@ -487,6 +502,7 @@ int netglue_take(struct netglue *g)
 		struct glue_nif *nif = &g->nifs[i];
 		int err = netif_vip_take(nif->vip, NULL, 0);
 
+		conflict_owned(nif->conflict, true, clock_mono_ms());
 		if (err) {
 			log_err("network-interface=%s event=take-failed "
 				"error=\"%s\"",
@@ -538,6 +554,7 @@ int netglue_release(struct netglue *g)
 	for (size_t i = 0; i < g->nifs_len; i++) {
 		int err = netif_vip_release(g->nifs[i].vip);
 
+		conflict_owned(g->nifs[i].conflict, false, 0);
 		if (!err)
 			continue;
 		log_err("network-interface=%s event=release-failed "
@@ -638,7 +655,7 @@ json_t *netglue_to_json(struct netglue *g)
 		json_array_append_new(
 			list,
 			json_pack(
-				"{s:s,s:s,s:s,s:s,s:b,s:s,s:b,s:o,s:o,s:s}",
+				"{s:s,s:s,s:s,s:s,s:b,s:s,s:b,s:o,s:o,s:o,s:s}",
 				"name", nif->conf->name, "nic", nif->nic,
 				"mode",
 				netif_vmac_mode_name(netif_vip_mode(nif->vip)),
@@ -649,6 +666,8 @@ json_t *netglue_to_json(struct netglue *g)
 				open > 0 ? "open" : "closed", "carrier",
 				nif->carrier, "addresses", addresses(nif->conf),
 				"gateways", gwprobe_to_json(nif->probe, now_ms),
+				"conflicts",
+				conflict_to_json(nif->conflict, now_ms),
 				"verify", nif->verdict));
 	}
 	return list;

@@ -98,6 +98,8 @@ unsigned netglue_verify(struct netglue *g);
 /* Interfaces without carrier; with a failed read-back. */
 unsigned netglue_carriers_lost(const struct netglue *g);
 unsigned netglue_unverified(const struct netglue *g);
+/* Interfaces with an address that a stranger answers for. */
+unsigned netglue_conflicts(const struct netglue *g, uint64_t now_ms);
 size_t netglue_len(const struct netglue *g);
 
 /* [{"name", "nic", "mode", "virtual-mac", "owned", "gate", …}] */

@@ -36,8 +36,8 @@ static void a_well_node_has_all_points(void **state)
 /* Each fact alone costs something under a name of its own. */
 static void every_fact_counts(void **state)
 {
-	struct health_facts bad[24];
-	const char *names[24];
+	struct health_facts bad[25];
+	const char *names[25];
 	size_t n = 0;
 	struct health h;
 
@@ -52,6 +52,7 @@ static void every_fact_counts(void **state)
 	BAD(peer_in_sync, false, "sync");
 	BAD(ha_paths_alive, 1, "ha-path");
 	BAD(gateways_lost, 1, "gateway");
+	BAD(conflicts, 1, "address-conflict");
 	BAD(service_paths_alive, 1, "service-path");
 	BAD(carriers_lost, 1, "link");
 	BAD(unverified, 1, "interface");
