@@ -193,6 +193,11 @@ static void test_killed_and_restarted(void **state)
 		far_send(phone, "10.10.0.10", 20000, p, n);
 	}
 	WAIT_FOR(a, mstate_of(a, CALL, &m) && m.flows[0].learned.port == 31234);
+	/* What a worker holds dies with it. */
+	for (; received < sent; received++) {
+		assert_true(far_receive(pbx, got, sizeof(got), WAIT_MS, NULL));
+		assert_int_equal(got[2] << 8 | got[3], received);
+	}
 	worker_kill(a);
 	for (; sent < 200; sent++) {
 		n = rtp_make(p, 7, (uint16_t)sent, sent * 160, 20);

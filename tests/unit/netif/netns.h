@@ -265,6 +265,22 @@ static UNUSED int packet_open(bool qdisc_bypass)
 	return fd;
 }
 
+/* From the far side, as somebody there. */
+static UNUSED void say_far(const void *frame, size_t size)
+{
+	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_halen = 6};
+	int fd;
+
+	ns_far();
+	fd = packet_open(true);
+	ll.sll_ifindex = (int)if_nametoindex("peer");
+	assert_int_equal(
+		sendto(fd, frame, size, 0, (struct sockaddr *)&ll, sizeof(ll)),
+		size);
+	close(fd);
+	ns_near();
+}
+
 /* A frame of our own type with a mark in its first byte. */
 static UNUSED int frame_send(int fd, const char *nic, const uint8_t *src,
 			     uint16_t type, uint8_t mark)

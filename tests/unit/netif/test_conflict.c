@@ -45,21 +45,6 @@ static void on_claim(void *ctx, size_t i, const uint8_t mac[6])
 	memcpy(h->mac, mac, 6);
 }
 
-static void far_sends(const uint8_t *frame, size_t size)
-{
-	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_halen = 6};
-	int fd;
-
-	ns_far();
-	fd = packet_open(false);
-	ll.sll_ifindex = (int)if_nametoindex("peer");
-	assert_int_equal(
-		sendto(fd, frame, size, 0, (struct sockaddr *)&ll, sizeof(ll)),
-		size);
-	close(fd);
-	ns_near();
-}
-
 /* Frames arrive in order: one that claims address 1 ends the wait. */
 static void hear_all(void)
 {
@@ -67,8 +52,8 @@ static void hear_all(void)
 	unsigned before = heard.claims[1];
 	uint8_t f[NETIF_FRAME_MAX_BYTES];
 
-	far_sends(f, netif_frame_arp(f, STRANGER, NETIF_ARP_REPLY,
-				     addrs[1].bytes, addrs[1].bytes));
+	say_far(f, netif_frame_arp(f, STRANGER, NETIF_ARP_REPLY, addrs[1].bytes,
+				   addrs[1].bytes));
 	while (heard.claims[1] == before) {
 		netif_conflict_hear(ears, OWN, 16, on_claim, &heard);
 		if (now_us() > end)
@@ -92,17 +77,17 @@ static void every_claim(void **state)
 	static const uint8_t all[16] = {0xff, 2, [15] = 1};
 	uint8_t f[NETIF_FRAME_MAX_BYTES];
 
-	far_sends(f, netif_frame_arp(f, STRANGER, NETIF_ARP_REPLY,
-				     addrs[0].bytes, addrs[0].bytes));
+	say_far(f, netif_frame_arp(f, STRANGER, NETIF_ARP_REPLY, addrs[0].bytes,
+				   addrs[0].bytes));
 	expect(1, 0);
-	far_sends(f, netif_frame_arp(f, STRANGER, NETIF_ARP_REQUEST,
-				     addrs[0].bytes, ip_of("10.10.0.1").bytes));
+	say_far(f, netif_frame_arp(f, STRANGER, NETIF_ARP_REQUEST,
+				   addrs[0].bytes, ip_of("10.10.0.1").bytes));
 	expect(2, 0);
-	far_sends(f, netif_frame_nd(f, STRANGER, NETIF_ND_ADVERT,
-				    addrs[2].bytes, all, addrs[2].bytes));
+	say_far(f, netif_frame_nd(f, STRANGER, NETIF_ND_ADVERT, addrs[2].bytes,
+				  all, addrs[2].bytes));
 	expect(2, 1);
 	/* Looks whether it is free, to take it. */
-	far_sends(f, netif_frame_solicit(f, STRANGER, NOBODY, addrs[2].bytes));
+	say_far(f, netif_frame_solicit(f, STRANGER, NOBODY, addrs[2].bytes));
 	expect(2, 2);
 	assert_memory_equal(heard.mac, STRANGER, 6);
 }
@@ -116,28 +101,28 @@ static void no_claim(void **state)
 	size_t size;
 
 	/* The pair itself. */
-	far_sends(f, netif_frame_arp(f, OWN, NETIF_ARP_REPLY, addrs[0].bytes,
-				     addrs[0].bytes));
-	far_sends(f, netif_frame_nd(f, OWN, NETIF_ND_ADVERT, addrs[2].bytes,
-				    all, addrs[2].bytes));
+	say_far(f, netif_frame_arp(f, OWN, NETIF_ARP_REPLY, addrs[0].bytes,
+				   addrs[0].bytes));
+	say_far(f, netif_frame_nd(f, OWN, NETIF_ND_ADVERT, addrs[2].bytes, all,
+				  addrs[2].bytes));
 	/* Somebody who asks for us, or looks whether the address is free. */
-	far_sends(f, netif_frame_arp(f, STRANGER, NETIF_ARP_REQUEST,
-				     other.bytes, addrs[0].bytes));
-	far_sends(f, netif_frame_arp(f, STRANGER, NETIF_ARP_REQUEST, NOBODY,
-				     other.bytes));
-	far_sends(f, netif_frame_solicit(f, STRANGER, other6.bytes,
-					 addrs[2].bytes));
+	say_far(f, netif_frame_arp(f, STRANGER, NETIF_ARP_REQUEST, other.bytes,
+				   addrs[0].bytes));
+	say_far(f, netif_frame_arp(f, STRANGER, NETIF_ARP_REQUEST, NOBODY,
+				   other.bytes));
+	say_far(f,
+		netif_frame_solicit(f, STRANGER, other6.bytes, addrs[2].bytes));
 	/* Another address, half a frame, one that came over a router. */
-	far_sends(f, netif_frame_arp(f, STRANGER, NETIF_ARP_REPLY, other.bytes,
-				     other.bytes));
+	say_far(f, netif_frame_arp(f, STRANGER, NETIF_ARP_REPLY, other.bytes,
+				   other.bytes));
 	size = netif_frame_arp(f, STRANGER, NETIF_ARP_REPLY, addrs[0].bytes,
 			       addrs[0].bytes);
-	far_sends(f, 14 + 20);
+	say_far(f, 14 + 20);
 	assert_true(size > 14 + 20);
 	size = netif_frame_nd(f, STRANGER, NETIF_ND_ADVERT, addrs[2].bytes, all,
 			      addrs[2].bytes);
 	f[14 + 7] = 64;
-	far_sends(f, size);
+	say_far(f, size);
 	expect(0, 0);
 }
 

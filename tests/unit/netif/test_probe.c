@@ -160,22 +160,6 @@ static void the_gate_knows_the_questions(void **state)
 	fixture_end(&f);
 }
 
-/* From the far side, as somebody there. */
-static void say_far(const void *frame, size_t size)
-{
-	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_halen = 6};
-	int fd;
-
-	ns_far();
-	fd = packet_open(true);
-	ll.sll_ifindex = (int)if_nametoindex("peer");
-	assert_int_equal(
-		sendto(fd, frame, size, 0, (struct sockaddr *)&ll, sizeof(ll)),
-		size);
-	close(fd);
-	ns_near();
-}
-
 static void strangers_are_not_heard(void **state)
 {
 	static const uint8_t far_mac[6] = {2, 0, 0, 0, 0, 9};
