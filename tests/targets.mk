@@ -8,7 +8,7 @@ DEB_PACKAGES := build-essential clang libclang-rt-14-dev clang-format \
 	libconfuse-dev libjansson-dev libsmartcols-dev uthash-dev \
 	libsystemd-dev libcmocka-dev libpcap-dev linux-libc-dev \
 	python3 python3-pytest sip-tester baresip-core iproute2 iputils-ping \
-	dpkg-dev man-db groff bash-completion xorriso python3-yaml \
+	systemd passwd dpkg-dev man-db groff bash-completion xorriso python3-yaml \
 	tcpdump tshark ethtool procps util-linux e2fsprogs mount
 
 .PHONY: deps

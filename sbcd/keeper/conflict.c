@@ -7,6 +7,7 @@
 #include "netif/conflict.h"
 #include "sbcd/base/clock.h"
 #include "sbcd/base/log.h"
+#include "sbcd/keeper/nifaddr.h"
 
 enum { HEAR_BUDGET = 16 };
 
@@ -73,9 +74,8 @@ int conflict_create(struct conflict **out, struct loop *loop,
 		    struct netif_vip *vip)
 {
 	struct netif_ip addrs[CONFIG_ADDRS_MAX];
-	int fds[NETIF_CONFLICT_FDS_MAX], err = 0;
+	int fds[NETIF_CONFLICT_FDS_MAX], err;
 	struct conflict *c;
-	char text[ADDR_TEXT_SIZE];
 	size_t n = 0;
 
 	*out = NULL;
@@ -84,10 +84,7 @@ int conflict_create(struct conflict **out, struct loop *loop,
 		return -ENOMEM;
 	c->conf = conf;
 	c->vip = vip;
-	for (size_t i = 0; i < conf->addrs_len && !err; i++)
-		err = netif_ip_parse(
-			&addrs[i],
-			addr_format_ip(&conf->addrs[i], text, sizeof(text)));
+	err = nifaddr_list(addrs, conf->addrs, conf->addrs_len);
 	if (!err)
 		err = netif_conflict_create(&c->ears, nic, addrs,
 					    conf->addrs_len);

@@ -8,6 +8,10 @@
  * MAC they look alike here; with ip-only a peer that has just handed over
  * still speaks for a moment.
  *
+ * What was heard is this node's own and in no record: the peer listens to the
+ * same network itself, and a stranger that goes on speaks again after a
+ * restart.
+ *
  * Layer: keeper. Main thread.
  */
 #ifndef SBCD_KEEPER_CONFLICT_H

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include "netif/probe.h"
 #include "sbcd/base/clock.h"
+#include "sbcd/keeper/nifaddr.h"
 
 enum { HEAR_BUDGET = 16 };
 
@@ -49,17 +50,6 @@ static void on_answer(void *ctx, uint32_t events)
 	netif_probe_hear(p->probe, p->asked_ms, HEAR_BUDGET);
 }
 
-static int ips_of(struct netif_ip *out, const struct addr *list, size_t len)
-{
-	char text[ADDR_TEXT_SIZE];
-	int err = 0;
-
-	for (size_t i = 0; i < len && !err; i++)
-		err = netif_ip_parse(
-			&out[i], addr_format_ip(&list[i], text, sizeof(text)));
-	return err;
-}
-
 int gwprobe_create(struct gwprobe **out, struct loop *loop,
 		   const struct config_nif *conf, const char *nic)
 {
@@ -76,9 +66,9 @@ int gwprobe_create(struct gwprobe **out, struct loop *loop,
 		return -ENOMEM;
 	p->conf = conf;
 	p->start_ms = clock_mono_ms();
-	err = ips_of(p->own, conf->addrs, conf->addrs_len);
+	err = nifaddr_list(p->own, conf->addrs, conf->addrs_len);
 	if (!err)
-		err = ips_of(gws, conf->gateways, conf->gateways_len);
+		err = nifaddr_list(gws, conf->gateways, conf->gateways_len);
 	if (!err)
 		err = netif_probe_create(&p->probe, nic, gws,
 					 conf->gateways_len);

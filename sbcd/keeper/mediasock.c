@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "netif/anyport.h"
 #include "sbcd/base/worker.h"
+#include "sbcd/keeper/nifaddr.h"
 #include "sbcd/record/link.h"
 
 enum {
@@ -40,13 +41,6 @@ unsigned mediasock_shards(const struct config *c)
 		return 1;
 	return cores > WORKER_SHARDS_AUTO_MAX ? WORKER_SHARDS_AUTO_MAX
 					      : (unsigned)cores;
-}
-
-static int to_ip(struct netif_ip *out, const struct addr *a)
-{
-	char text[ADDR_TEXT_SIZE];
-
-	return netif_ip_parse(out, addr_format_ip(a, text, sizeof(text)));
 }
 
 /* The distinct pools of the realms on this interface. */
@@ -89,7 +83,7 @@ static int open_anyport(struct mediasock *m, const struct config *c,
 	for (size_t a = 0; a < nif->addrs_len; a++) {
 		for (size_t k = 0; k < pools_len; k++) {
 			struct netif_anyport_range *r = &ranges[p.ranges_len++];
-			int err = to_ip(&r->addr, &nif->addrs[a]);
+			int err = nifaddr_of(&r->addr, &nif->addrs[a]);
 
 			if (err)
 				return err;
@@ -155,7 +149,7 @@ static int list_raws(struct mediasock *m, const struct config_nif *nif,
 		const struct addr *a = &nif->addrs[i];
 		char text[ADDR_TEXT_SIZE];
 		struct netif_ip ip;
-		int fd, err = to_ip(&ip, a);
+		int fd, err = nifaddr_of(&ip, a);
 
 		if (err)
 			return err;

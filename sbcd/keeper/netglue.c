@@ -18,6 +18,7 @@
 #include "sbcd/keeper/gwprobe.h"
 #include "sbcd/keeper/hasock.h"
 #include "sbcd/keeper/mediasock.h"
+#include "sbcd/keeper/nifaddr.h"
 
 enum {
 	TABLE_BASE = 1000, /* routing tables 1000, 1001, ... */
@@ -53,8 +54,7 @@ struct netglue {
 /* ---- start -------------------------------------------------------------- */
 static int ip_of(struct netif_ip *out, const struct addr *a, uint8_t prefix)
 {
-	char text[ADDR_TEXT_SIZE];
-	int err = netif_ip_parse(out, addr_format_ip(a, text, sizeof(text)));
+	int err = nifaddr_of(out, a);
 
 	if (err)
 		return err;

@@ -203,10 +203,12 @@ def bench_takeover(world, calls):
     probe = world.tool("sbc-core", [sys.executable,
                                     TOP / "tests/bench/sipgap.py",
                                     "10.10.0.51", "10.10.0.10"], "sipgap")
-    time.sleep(1)   # some answers before the loss
+    probe.wait_text(r"answered 200\b", 30)   # some before the loss
     world.lab.kill(active, "power")
     world.wait_role(standby, "ACTIVE", 20)
-    time.sleep(2)   # and after it
+    after = probe.text().count("answered") + 4
+    wait_for(lambda: probe.text().count("answered") >= after, 30,
+             "answers after it")
     probe.proc.send_signal(signal.SIGTERM)
     probe.wait(5)
     gap = json.loads(probe.text().splitlines()[-1])

@@ -25,6 +25,7 @@ STAGES = (("suspected-after", "suspected"), ("decided-after", "decided"),
           ("media-after", "media worker told"),
           ("first-packet-after", "first packet relayed"))
 LISTEN_S = 1.0
+BEFORE_PACKETS = 15  # of each stream, before the loss
 
 
 def parse_args():
@@ -50,7 +51,9 @@ def crash(world, pairs):
     """One power loss: ({stage: ms}, [gap of each stream], packets lost)."""
     active, standby = world.settled(30)
     world.media_reset()
-    time.sleep(0.3)
+    wait_for(lambda: all(s["rx"]["packets"] >= BEFORE_PACKETS
+                         for s in world.streams().values()), 10,
+             "packets on all streams")
     world.lab.kill(active, "power")
     world.wait_role(standby, "ACTIVE", 10)
     world.wait_media(pairs, 10)

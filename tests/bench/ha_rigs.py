@@ -295,12 +295,15 @@ class VrrpRig(Rig):
              "expect": i} for i in range(STREAMS)])
 
     def settled(self):
+        seen = None
+
         def steady():
-            seen = self.lab.settled()
-            time.sleep(0.1)
-            return seen if seen == self.lab.settled() else None
+            """The same twice, a tenth of a second apart."""
+            nonlocal seen
+            before, seen = seen, self.lab.settled()
+            return seen if seen == before else None
         return wait_for(steady, 30, f"one MASTER, one BACKUP: "
-                        f"{self.lab.roles()}", 0.02)
+                        f"{self.lab.roles()}", 0.1)
 
     def owner_is(self, node):
         return self.lab.role(node) == "MASTER"

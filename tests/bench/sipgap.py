@@ -4,7 +4,8 @@ silent: the longest time between two requests that were answered.
 
 usage: sipgap.py LOCAL-IP SERVER-IP [INTERVAL-MS]
 
-Runs until SIGTERM, then prints one line of JSON.
+Says after every hundred answers how many there were. Runs until SIGTERM, then
+prints one line of JSON.
 """
 import json
 import select
@@ -63,6 +64,8 @@ class Gap:
                 self.longest = max(self.longest, at - self.last)
             self.last = max(at, self.last or at)
             self.answered += 1
+            if not self.answered % 100:
+                print(f"answered {self.answered}", flush=True)
 
     def run(self):
         n, due, end = 0, time.monotonic(), []

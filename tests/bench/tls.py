@@ -116,7 +116,8 @@ def measure(world, name, seconds, flood):
         argv = world.lab.argv(SIDES["cloud"], ["nice", "-n", "19", "tlsflood",
                                                *flood, *FLOODERS])
         proc = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
-        time.sleep(1)
+        # Its own end ends the wait.
+        assert proc.stdout.readline() == "steady\n"
     pid = world.lab.pid_of(world.active, "sip")
     cpu, meters = cpu_s(pid), [Udp(udp), Stream(tls)]
     for m in meters:
@@ -126,7 +127,9 @@ def measure(world, name, seconds, flood):
     for m in meters:
         m.end = True
         m.join()
-    did = json.loads(proc.communicate()[0]) if proc else {}
+    did = json.loads(proc.stdout.read()) if proc else {}
+    if proc:
+        proc.wait()
     for sock in (udp, tls):
         sock.close()
     lost = len(meters[0].sent)

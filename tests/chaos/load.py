@@ -28,6 +28,7 @@ import scenario
 from cdrs import Expected
 from certs import Workshop, for_the_workers
 from lab import ADDR, OTHER, REPO, vip, wait_for
+from waiting import until
 from sdes import Sdes
 from sipcall import Answer, CallFailed
 from tlspeer import Tls
@@ -261,13 +262,14 @@ class Load:
     def _srtp_report(self, timeout=5):
         """A packet may be seen before its key is told: then it is unknown for
         a moment, where another call had the port."""
-        end = time.monotonic() + timeout
-        while True:
+        seen = None
+
+        def all_known():
+            nonlocal seen
             seen = self.srtp.report()
-            if (seen["unknown"] <= self.srtp_seen.get("unknown", 0) or
-                    time.monotonic() > end):
-                return seen
-            time.sleep(0.1)
+            return seen["unknown"] <= self.srtp_seen.get("unknown", 0)
+        until(all_known, timeout, 0.1)
+        return seen
 
     def srtp_trouble(self):
         """What is wrong with SRTP since the last look, as text."""
@@ -440,13 +442,15 @@ class Load:
         ids = {leg.stream: leg for leg in self.rtp_legs()
                if leg.state == "established"}
 
-        def look():
+        left = []
+
+        def all_hear():
+            nonlocal left
             seen = self.w.streams()
-            return [leg for i, leg in ids.items()
+            left = [leg for i, leg in ids.items()
                     if not 0 <= seen[i]["rx"]["silence_ms"] < silence_ms]
-        end = time.monotonic() + timeout
-        while (left := look()) and time.monotonic() < end:
-            time.sleep(0.1)
+            return not left
+        until(all_hear, timeout, 0.1)
         return left
 
     def gaps(self):
@@ -524,10 +528,8 @@ class Load:
             task.result(ANSWER_S * 6)
         for pair in self.rtp + self.storm:
             bad += self._hang_up(pair)
-        end = time.monotonic() + DRAIN_S
-        while time.monotonic() < end and any(
-                s.tool.proc.poll() is None for s in self.callers.values()):
-            time.sleep(0.2)
+        until(lambda: all(s.tool.proc.poll() is not None
+                          for s in self.callers.values()), DRAIN_S, 0.2)
         for kind, sipp in self.callers.items():
             if sipp.tool.proc.poll() is None:
                 bad.append((kind, f"{sipp.name}: {sipp.open} calls did not "

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tamper import Tamper
+from waiting import LabError, wait_for
 
 REPO = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -79,25 +80,9 @@ VIP = {
 IPV6_PEER = {"10.10.0.50": "fd00:10::50", "10.20.0.50": "fd00:20::50"}
 
 
-class LabError(Exception):
-    """What the operator did wrong, or what did not happen in time."""
-
-
 def port_name(host, nic):
     """Switch port of a host's interface; also the veth's name there."""
     return f"{HOSTS[host]['letter']}-{nic}"
-
-
-def wait_for(cond, deadline_s, what, step_s=0.02):
-    """Poll cond until it returns something true; LabError at the deadline."""
-    end = time.monotonic() + deadline_s
-    while True:
-        value = cond()
-        if value:
-            return value
-        if time.monotonic() >= end:
-            raise LabError(f"not within {deadline_s} s: {what}")
-        time.sleep(step_s)
 
 
 def run(argv, check=True, stdin=None, timeout=30):

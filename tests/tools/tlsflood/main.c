@@ -1,6 +1,7 @@
 /*
  * tlsflood - TLS handshakes at a steady rate, each on a connection of its own
- * that is closed when it is over.
+ * that is closed when it is over. Says "steady" when those of the first second
+ * have begun.
  *
  *   tlsflood RATE SECONDS HOST PORT CHAIN.pem|- KEY|junk|none SOURCE...
  *
@@ -180,6 +181,7 @@ static void expire(uint64_t now)
 static void run(unsigned long rate, uint64_t length_ms)
 {
 	uint64_t began = now_ms(), now = began;
+	bool steady = false;
 	struct epoll_event events[EVENTS];
 
 	while (now - began < length_ms || flood.used) {
@@ -188,6 +190,11 @@ static void run(unsigned long rate, uint64_t length_ms)
 
 		while (now - began < length_ms && flood.started < due)
 			start();
+		if (!steady && flood.started >= rate) {
+			steady = true;
+			puts("steady");
+			fflush(stdout);
+		}
 		n = epoll_wait(flood.ep, events, EVENTS, 1);
 		for (int i = 0; i < n; i++)
 			drive(events[i].data.ptr);

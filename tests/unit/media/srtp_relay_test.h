@@ -129,6 +129,7 @@ static UNUSED void report(void)
 	p->source.port++;
 }
 
+/* Another node, or a new worker, goes on from the record. */
 static UNUSED void take_over(void)
 {
 	static struct rec_mstate m;

@@ -128,7 +128,6 @@ static void two_forks_with_one_ssrc(void **state)
 	assert_int_equal(n + counted(COUNTER_media_srtp_tx_repeated), 400);
 }
 
-/* Another node, or a new worker, goes on from the record. */
 static void over_a_take_over(void **state)
 {
 	uint32_t before = 0;
